@@ -1,0 +1,1 @@
+//! Directions from contrastive activations.

@@ -1,0 +1,1 @@
+//! Gradient with respect to one-hot tokens (methods.md eq. 7).

@@ -1,0 +1,26 @@
+//! All arithmetic on one language model: load, forward, gradients, sampling, SAE, directions.
+//!
+//! Activations are kept as packed ragged rows `[n_tokens, d_model]`; a [`tree::TokenTree`] says which row continues
+//! which, so that shared prefixes are computed once. The crate starts no thread, reads no clock, touches no network,
+//! and reads the disk only in [`load`].
+
+pub mod config;
+pub mod device;
+pub mod direction;
+pub mod edit;
+pub mod error;
+pub mod generate;
+pub mod gradient;
+pub mod load;
+pub mod model;
+pub mod sae;
+pub mod score;
+pub mod template;
+pub mod tokenizer;
+pub mod tree;
+
+pub use candle_core::{DType, Device, Tensor};
+pub use edit::Edit;
+pub use error::{EngineError, Result};
+pub use model::{KvCache, Model, Output, Request};
+pub use tree::{Node, Parent, TokenTree};

@@ -1,0 +1,245 @@
+//! Commands to the application and events from it.
+//!
+//! Job ids are chosen by the sender. Events of a job that is no longer current are ignored by the receiver. A job
+//! always ends with exactly one of its `…Ready` / `…Done` events, [`Event::Failed`] or [`Event::Stopped`].
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::chat::{EndReason, Sampling, Side, Turn};
+use crate::discovery::{DiscoveryProgress, DiscoverySettings, RunResult};
+use crate::evaluation::Condition;
+use crate::model::{ModelInfo, ModelSource};
+use crate::persona::{PersonaSummary, Placement};
+use crate::problem::Problem;
+use crate::settings::AppSettings;
+use crate::steering::{ExtractMethod, Steering, VectorId, VectorInfo};
+
+/// A job, numbered by whoever starts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct JobId(pub u64);
+
+/// What the window or the command line asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// List personas, vectors, runs and settings (answered by one event each). Needs no job.
+    Refresh,
+    /// Load a model; it replaces the one that is loaded.
+    LoadModel {
+        /// Job.
+        job: JobId,
+        /// Which one.
+        source: ModelSource,
+    },
+    /// Free the loaded model.
+    UnloadModel,
+    /// Extract a persona's direction for every block.
+    Extract {
+        /// Job.
+        job: JobId,
+        /// Persona by id.
+        persona: String,
+        /// How.
+        method: ExtractMethod,
+    },
+    /// Run a prompt discovery.
+    StartDiscovery {
+        /// Job.
+        job: JobId,
+        /// Settings.
+        settings: Box<DiscoverySettings>,
+    },
+    /// Measure conditions on the held-out items of a persona.
+    Evaluate {
+        /// Job.
+        job: JobId,
+        /// Persona by id.
+        persona: String,
+        /// Where prompts stand.
+        placement: Placement,
+        /// Prompts to measure, besides no prompt.
+        prompts: Vec<String>,
+        /// Steering to measure, besides none.
+        steering: Option<Steering>,
+    },
+    /// Answer the last user turn, streaming.
+    Say {
+        /// Job.
+        job: JobId,
+        /// The conversation; the last turn is the user's.
+        turns: Vec<Turn>,
+        /// How tokens are drawn.
+        sampling: Sampling,
+        /// Also stream the plain model's reply, same seed.
+        side_by_side: bool,
+    },
+    /// Replace the steering that replies use; acts from the next token of a reply in flight.
+    SetSteering(Steering),
+    /// Stop a job; what it has so far is kept.
+    Cancel(JobId),
+    /// Load the saved result of a run (answered by [`Event::RunLoaded`]).
+    OpenRun {
+        /// Name of the run.
+        id: String,
+    },
+    /// Save application settings.
+    SaveSettings(AppSettings),
+    /// Write text to a file chosen by the user.
+    ExportText {
+        /// Target file.
+        path: PathBuf,
+        /// Its whole content.
+        text: String,
+    },
+    /// Copy a vector's file to a place chosen by the user.
+    ExportVector {
+        /// Which one.
+        vector: VectorId,
+        /// Target file.
+        path: PathBuf,
+    },
+    /// Remove a vector from the library (kept aside for undo by [`Command::RestoreVector`]).
+    DeleteVector(VectorId),
+    /// Bring back the vector deleted last under this name.
+    RestoreVector(VectorId),
+}
+
+/// A saved run as the list shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// Name of the run's folder.
+    pub id: String,
+    /// Persona's name for people.
+    pub persona: String,
+    /// Its settings.
+    pub settings: DiscoverySettings,
+    /// Points on its front.
+    pub n_front: usize,
+    /// Candidates evaluated.
+    pub evaluations: u64,
+    /// Whether it was stopped early.
+    pub stopped: bool,
+}
+
+/// What the application reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The persona library.
+    Personas(Vec<PersonaSummary>),
+    /// The vector library.
+    Vectors(Vec<VectorInfo>),
+    /// Saved runs, newest first.
+    Runs(Vec<RunSummary>),
+    /// A saved run in full.
+    RunLoaded(Box<RunResult>),
+    /// Application settings as saved.
+    Settings(AppSettings),
+    /// A job has begun.
+    Started {
+        /// Job.
+        job: JobId,
+        /// What it does, for people: `Extracting Sycophancy`.
+        title: String,
+    },
+    /// How far a job is.
+    Progress {
+        /// Job.
+        job: JobId,
+        /// Done, in `unit`s.
+        done: u64,
+        /// Total, in `unit`s; 0 when unknown.
+        total: u64,
+        /// What is counted, e.g. `pairs`, `iterations`, `tokens`.
+        unit: String,
+        /// Seconds since the job began.
+        elapsed_secs: f64,
+    },
+    /// A model is loaded.
+    ModelReady {
+        /// Job.
+        job: JobId,
+        /// What it is.
+        info: Box<ModelInfo>,
+    },
+    /// No model is loaded any more.
+    ModelUnloaded,
+    /// A vector was extracted and saved.
+    VectorReady {
+        /// Job.
+        job: JobId,
+        /// The vector.
+        info: Box<VectorInfo>,
+    },
+    /// A batch of a run's points.
+    Discovery {
+        /// Job.
+        job: JobId,
+        /// State of the run.
+        progress: Box<DiscoveryProgress>,
+    },
+    /// Baselines (no prompt, manual prompts, vector steering) measured on selection items, for reference lines.
+    Baselines {
+        /// Job.
+        job: JobId,
+        /// Conditions with `select` filled in; manual prompts also carry their target via `targets`.
+        conditions: Vec<Condition>,
+        /// (cross-entropy, target) of each condition that has a prompt, in the same order; `None` otherwise.
+        targets: Vec<Option<(f64, f64)>>,
+    },
+    /// A run ended by itself or was stopped; it is saved.
+    DiscoveryDone {
+        /// Job.
+        job: JobId,
+        /// The whole result.
+        run: Box<RunResult>,
+    },
+    /// Conditions were measured.
+    Evaluated {
+        /// Job.
+        job: JobId,
+        /// In the order asked, no prompt first.
+        conditions: Vec<Condition>,
+    },
+    /// New text of a reply.
+    ChatDelta {
+        /// Job.
+        job: JobId,
+        /// Which reply.
+        side: Side,
+        /// Text since the last delta.
+        text: String,
+    },
+    /// A reply ended.
+    ChatSideDone {
+        /// Job.
+        job: JobId,
+        /// Which reply.
+        side: Side,
+        /// Why.
+        reason: EndReason,
+        /// Tokens written.
+        n_tokens: usize,
+        /// Tokens per second.
+        tokens_per_sec: f64,
+    },
+    /// All sides of a reply ended.
+    ChatDone {
+        /// Job.
+        job: JobId,
+    },
+    /// A job was stopped by the user; partial results were kept where there are any.
+    Stopped {
+        /// Job.
+        job: JobId,
+    },
+    /// A job failed, or (without a job) something else did.
+    Failed {
+        /// Job, when it was one.
+        job: Option<JobId>,
+        /// Title, cause and next step.
+        problem: Problem,
+    },
+    /// Something ended well that needs one line, e.g. `Saved prompt.txt`.
+    Notice(String),
+}
