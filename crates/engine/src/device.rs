@@ -1,12 +1,18 @@
 //! Choice of device; the only file with device features.
+use crate::error::Result;
 use candle_core::{DType, Device};
 use tiller_protocol::model::{DeviceChoice, DtypeChoice};
-use crate::error::Result;
 /// Opens the device asked for.
 /// # Errors
 /// [`crate::EngineError::NoDevice`] when it is not there.
-pub fn open(_device: DeviceChoice) -> Result<Device> { todo!() }
+pub fn open(_device: DeviceChoice) -> Result<Device> {
+    todo!()
+}
 /// The number format for a device.
-pub fn dtype(_choice: DtypeChoice, _device: &Device) -> DType { todo!() }
+pub fn dtype(_choice: DtypeChoice, _device: &Device) -> DType {
+    todo!()
+}
 /// Name for people, e.g. `CPU (2 threads)`.
-pub fn label(_device: &Device) -> String { todo!() }
+pub fn label(_device: &Device) -> String {
+    todo!()
+}

@@ -1,7 +1,7 @@
 //! Streaming generation.
+use crate::{edit::Edit, error::Result, model::Model};
 use std::{ops::ControlFlow, sync::Arc};
 use tiller_protocol::chat::{EndReason, Sampling};
-use crate::{edit::Edit, error::Result, model::Model};
 /// Edits to use now; read before every token.
 pub type LiveEdits<'a> = &'a dyn Fn() -> Arc<Vec<Edit>>;
 /// One reply to be written.
@@ -24,4 +24,11 @@ pub struct Generated {
 /// Writes several replies at once with the same seed each; `on_text(reply index, new text)` after every token. Break stops all.
 /// # Errors
 /// A prompt that does not fit the context, or a failure in the tensor library.
-pub fn generate(_model: &Model, _replies: &[Reply<'_>], _sampling: &Sampling, _on_text: &mut dyn FnMut(usize, &str) -> ControlFlow<()>) -> Result<Vec<Generated>> { todo!() }
+pub fn generate(
+    _model: &Model,
+    _replies: &[Reply<'_>],
+    _sampling: &Sampling,
+    _on_text: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
+) -> Result<Vec<Generated>> {
+    todo!()
+}
