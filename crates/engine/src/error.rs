@@ -73,6 +73,9 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// The caller asked to stop before the end.
+    #[error("stopped")]
+    Stopped,
     /// A failure in the tensor library.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

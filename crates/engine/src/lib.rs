@@ -4,23 +4,30 @@
 //! which, so that shared prefixes are computed once. The crate starts no thread, reads no clock, touches no network,
 //! and reads the disk only in [`load`].
 
+mod cache;
 pub mod config;
 pub mod device;
 pub mod direction;
 pub mod edit;
 pub mod error;
+mod forward;
 pub mod generate;
 pub mod gradient;
 pub mod load;
 pub mod model;
+mod ops;
+mod plan;
+mod random;
 pub mod sae;
+mod safetensors;
 pub mod score;
 pub mod template;
 pub mod tokenizer;
 pub mod tree;
+mod weights;
 
 pub use candle_core::{DType, Device, Tensor};
 pub use edit::Edit;
 pub use error::{EngineError, Result};
-pub use model::{KvCache, Model, Output, Request};
+pub use model::{EarlyExit, KvCache, Model, Output, Request};
 pub use tree::{Node, Parent, TokenTree};

@@ -1,40 +1,40 @@
 //! The decoder: one forward for all families.
-use crate::{
-    config::ModelConfig, edit::Edit, error::Result, template::ChatTemplate, tokenizer::Tokenizer, tree::TokenTree,
-};
-use candle_core::{Device, Tensor};
+//!
+//! Pre-norm blocks `x + attention(norm(x))`, `x + mlp(norm(x))` (Llama: Touvron et al. 2023; shapes and names as in
+//! Hugging Face `modeling_llama.py`). What differs between families is in [`crate::config::ArchParams`]. Weights are
+//! plain tensors: no weight gradient is ever computed.
+
+use candle_core::{DType, Device, Tensor};
+
+pub use crate::cache::KvCache;
+use crate::config::ModelConfig;
+use crate::edit::Edit;
+use crate::error::{EngineError, Result};
+use crate::ops::{loss, norm};
+use crate::template::ChatTemplate;
+use crate::tokenizer::Tokenizer;
+use crate::tree::{Node, Parent, TokenTree};
+use crate::weights::Weights;
 
 /// A loaded model.
 #[derive(Debug)]
 pub struct Model {
-    _private: (),
+    pub(crate) config: ModelConfig,
+    pub(crate) device: Device,
+    pub(crate) weights: Weights,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: Option<ChatTemplate>,
+    pub(crate) eos_ids: Vec<u32>,
 }
 
-/// Keys and values of a token sequence in every block: a constant, cheap to clone.
-#[derive(Clone, Debug)]
-pub struct KvCache {
-    _private: (),
-}
-
-impl KvCache {
-    /// Tokens held.
-    pub fn len(&self) -> usize {
-        todo!()
-    }
-    /// Whether no token is held.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// One forward pass.
+/// One forward pass. Build it from [`Request::new`] and set what differs.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// Tokens.
     pub tree: &'a TokenTree,
     /// Caches that `Parent::Cache` refers to.
     pub caches: &'a [&'a KvCache],
-    /// Embeddings `[n_tokens, d_model]` in place of the look-up; gradients flow to them.
+    /// Embeddings `[n_tokens, d_model]` (scale applied) in place of the look-up; gradients flow to them.
     pub embeds: Option<&'a Tensor>,
     /// Edits, applied in order within a block.
     pub edits: &'a [Edit],
@@ -42,8 +42,35 @@ pub struct Request<'a> {
     pub capture: &'a [usize],
     /// Stop after this block; `None` runs all.
     pub last_block: Option<usize>,
-    /// Only these rows are needed from the last block run (saves its MLP elsewhere); `None` is all.
+    /// Return the cache of every node.
     pub keep_kv: bool,
+    /// Some nodes need not go through all blocks; excludes `keep_kv`.
+    pub early: Option<EarlyExit<'a>>,
+}
+
+/// Nodes that leave the forward pass before its end, so that the last blocks run on fewer rows.
+#[derive(Clone, Copy, Debug)]
+pub struct EarlyExit<'a> {
+    /// Block after which only the kept nodes go on. Captures of later blocks and [`Output::last`] hold their rows alone.
+    pub after_block: usize,
+    /// Indices of the nodes that go on, ascending; a node's ancestors in the tree must be among them.
+    pub keep: &'a [usize],
+}
+
+impl<'a> Request<'a> {
+    /// All blocks over `tree`: no cache, edit or capture.
+    pub fn new(tree: &'a TokenTree) -> Self {
+        Self {
+            tree,
+            caches: &[],
+            embeds: None,
+            edits: &[],
+            capture: &[],
+            last_block: None,
+            keep_kv: false,
+            early: None,
+        }
+    }
 }
 
 /// What a forward pass returns.
@@ -51,7 +78,8 @@ pub struct Request<'a> {
 pub struct Output {
     /// `(block, resid_post [n_tokens, d_model])` in the order asked for.
     pub resid_post: Vec<(usize, Tensor)>,
-    /// `resid_post` of the last block that ran, `[n_tokens, d_model]`.
+    /// `resid_post` of the last block that ran, `[n_tokens, d_model]`; with an early exit the kept nodes' rows, packed
+    /// in the same order.
     pub last: Tensor,
     /// With `keep_kv`: for each node the cache of its whole path.
     pub caches: Vec<KvCache>,
@@ -60,50 +88,113 @@ pub struct Output {
 impl Model {
     /// Architecture.
     pub fn config(&self) -> &ModelConfig {
-        todo!()
+        &self.config
     }
+
     /// Tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
-        todo!()
+        &self.tokenizer
     }
+
     /// Chat template, when the checkpoint brings one.
     pub fn template(&self) -> Option<&ChatTemplate> {
-        todo!()
+        self.template.as_ref()
     }
+
     /// Where the weights are.
     pub fn device(&self) -> &Device {
-        todo!()
+        &self.device
     }
+
     /// Tokens that end a reply.
     pub fn eos_ids(&self) -> &[u32] {
-        todo!()
+        &self.eos_ids
     }
-    /// Number of parameters.
+
+    /// Number of parameters; a head tied to the embedding counts once.
     pub fn n_params(&self) -> u64 {
-        todo!()
+        self.weights.n_values()
     }
+
     /// Bytes the weights take.
     pub fn weights_bytes(&self) -> u64 {
-        todo!()
+        self.n_params() * self.weights.embed.dtype().size_in_bytes() as u64
     }
+
+    /// The embedding matrix `[vocab_size, d_model]`, without the architecture's scale. A constant.
+    pub fn embedding(&self) -> &Tensor {
+        &self.weights.embed
+    }
+
     /// Embedding rows with the architecture's scale applied, `[n, d_model]`.
-    pub fn embed(&self, _ids: &[u32]) -> Result<Tensor> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`EngineError::BadRequest`] for an id without a row.
+    pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
+        self.check_ids(ids)?;
+        let rows = self.weights.embed.index_select(&Tensor::new(ids, &self.device)?, 0)?;
+        let scale = self.config.arch.embed_scale;
+        Ok(if scale == 1.0 { rows } else { (rows * scale)? })
     }
-    /// Runs the blocks.
-    pub fn forward(&self, _request: &Request<'_>) -> Result<Output> {
-        todo!()
+
+    /// Final norm and head: `resid` `[n, d_model]` of the last block to logits `[n, vocab]`; gradients flow to `resid`.
+    ///
+    /// # Errors
+    /// A failure in the tensor library.
+    pub fn logits(&self, resid: &Tensor) -> Result<Tensor> {
+        Ok(self.weights.head.forward(&self.final_norm(resid)?)?)
     }
-    /// Final norm and head: `resid` `[n, d_model]` of the last block to logits `[n, vocab]`.
-    pub fn logits(&self, _resid: &Tensor) -> Result<Tensor> {
-        todo!()
+
+    /// −log P(target) per row in nats, `[n]`, f32, from the last block's `resid` `[n, d_model]`; gradients flow to
+    /// `resid`. Never holds all logits.
+    ///
+    /// # Errors
+    /// [`EngineError::BadRequest`] when there are not as many targets as rows, or a target without a row in the head.
+    pub fn cross_entropy(&self, resid: &Tensor, targets: &[u32]) -> Result<Tensor> {
+        self.check_ids(targets)?;
+        if resid.dim(0)? != targets.len() {
+            let (rows, n) = (resid.dim(0)?, targets.len());
+            return Err(EngineError::BadRequest(format!("{n} targets for {rows} rows")));
+        }
+        Ok(loss::cross_entropy(&self.final_norm(resid)?, &self.weights.head, targets)?)
     }
-    /// −log P(target) per row in nats, `[n]`, from the last block's `resid` `[n, d_model]`; gradients flow to `resid`. Never holds all logits.
-    pub fn cross_entropy(&self, _resid: &Tensor, _targets: &[u32]) -> Result<Tensor> {
-        todo!()
+
+    /// −log P of every token after every row, `[n, vocab]`, f32; a constant.
+    ///
+    /// # Errors
+    /// A failure in the tensor library.
+    pub fn negative_log_probs(&self, resid: &Tensor) -> Result<Tensor> {
+        Ok(loss::negative_log_probs(&self.logits(&resid.detach())?)?)
     }
+
     /// Runs `ids` after `past` (if any) and returns the cache of the whole sequence.
-    pub fn prefill(&self, _ids: &[u32], _past: Option<&KvCache>) -> Result<KvCache> {
-        todo!()
+    ///
+    /// # Errors
+    /// An empty sequence or one longer than the context.
+    pub fn prefill(&self, ids: &[u32], past: Option<&KvCache>) -> Result<KvCache> {
+        let mut tree = TokenTree::new();
+        let parent = if past.is_some() { Parent::Cache(0) } else { Parent::Root };
+        tree.push(Node { parent, ids: ids.to_vec(), ends_prompt: false, is_reply: false });
+        let caches: Vec<&KvCache> = past.into_iter().collect();
+        let mut out = self.forward(&Request { caches: &caches, keep_kv: true, ..Request::new(&tree) })?;
+        out.caches.pop().ok_or_else(|| EngineError::BadRequest("there are no tokens".to_owned()))
+    }
+
+    /// RMSNorm before the head.
+    pub(crate) fn final_norm(&self, resid: &Tensor) -> Result<Tensor> {
+        Ok(norm::rms_norm(resid, &self.weights.norm, self.config.norm_eps)?)
+    }
+
+    pub(crate) fn check_ids(&self, ids: &[u32]) -> Result<()> {
+        let vocab = self.config.vocab_size;
+        match ids.iter().find(|&&id| id as usize >= vocab) {
+            None => Ok(()),
+            Some(id) => Err(EngineError::BadRequest(format!("token {id} is not among the model's {vocab}"))),
+        }
+    }
+
+    /// Number format of the weights and activations.
+    pub fn dtype(&self) -> DType {
+        self.weights.embed.dtype()
     }
 }

@@ -1,0 +1,147 @@
+//! Running the blocks.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use crate::cache::{KvCache, KvPart};
+use crate::edit::PreparedEdits;
+use crate::error::{EngineError, Result};
+use crate::model::{EarlyExit, Model, Output, Request};
+use crate::ops::attention::{Attention, Heads};
+use crate::ops::norm::rms_norm;
+use crate::ops::rope::{self, Rotation};
+use crate::plan::Plan;
+use crate::tree::Parent;
+
+/// What stays the same from block to block.
+struct Shared {
+    plan: Arc<Plan>,
+    rotation: Rotation,
+    heads: Heads,
+}
+
+impl Model {
+    /// Runs the blocks.
+    ///
+    /// The gradient flows from every output to `embeds` when it is tracked, not into caches.
+    ///
+    /// # Errors
+    /// [`EngineError::ContextOverflow`] for a path longer than the context, [`EngineError::BadRequest`] for an empty
+    /// tree or node, a block or id out of range, or shapes that do not fit.
+    pub fn forward(&self, request: &Request<'_>) -> Result<Output> {
+        let last_block = self.checked(request)?;
+        let mut shared = self.shared(Plan::new(request.tree, request.caches, self.config.context_len)?);
+        let mut edits = PreparedEdits::new(request.edits, request.tree, &shared.plan)?;
+        let mut x = match request.embeds {
+            Some(embeds) => embeds.clone(),
+            None => self.embed(&request.tree.ids())?,
+        };
+        let mut captured = vec![None; request.capture.len()];
+        let mut kept: Vec<Vec<Tensor>> = vec![Vec::new(); if request.keep_kv { request.tree.nodes().len() } else { 0 }];
+        for block in 0..=last_block {
+            let qkv;
+            (x, qkv) = self.run_block(block, &x, &shared)?;
+            x = edits.apply(block, x)?;
+            for (slot, _) in captured.iter_mut().zip(request.capture).filter(|&(_, &wanted)| wanted == block) {
+                *slot = Some((block, x.clone()));
+            }
+            for (node, kept) in shared.plan.nodes.iter().zip(&mut kept) {
+                let rows = qkv.narrow(0, node.start, node.len)?;
+                let kv = rows.narrow(1, shared.heads.q_dim(), 2 * shared.heads.kv_dim())?;
+                kept.push(kv.detach().force_contiguous()?);
+            }
+            if let Some(EarlyExit { keep, .. }) =
+                request.early.filter(|early| early.after_block == block && block < last_block)
+            {
+                let (plan, rows) = shared.plan.subset(keep)?;
+                x = x.index_select(&Tensor::new(rows.as_slice(), &self.device)?, 0)?;
+                edits.keep_rows(&rows);
+                shared = self.shared(plan);
+            }
+        }
+        let caches = if request.keep_kv {
+            let ran_all = last_block + 1 == self.config.n_layers;
+            node_caches(request, &shared.plan, kept, ran_all.then_some(&x))?
+        } else {
+            Vec::new()
+        };
+        Ok(Output { resid_post: captured.into_iter().flatten().collect(), last: x, caches })
+    }
+
+    /// The residual stream after one block and the block's queries, keys and values.
+    fn run_block(&self, idx: usize, x: &Tensor, shared: &Shared) -> Result<(Tensor, Tensor)> {
+        let block = &self.weights.blocks[idx];
+        let h = rms_norm(x, &block.attn_norm, self.config.norm_eps)?;
+        let qkv = rope::project(&h, &block.qkv, &shared.rotation)?;
+        let parts = shared.plan.parts.iter().map(|part| part.blocks[idx].clone()).collect();
+        let attention = Attention { heads: shared.heads, plan: Arc::clone(&shared.plan), parts };
+        let x = block.o.forward_add(&attention.forward(&qkv)?, x)?;
+        Ok((block.mlp.forward(&x)?, qkv))
+    }
+
+    fn shared(&self, plan: Plan) -> Shared {
+        let positions = plan.positions();
+        let n_positions = positions.iter().max().map_or(0, |last| last + 1);
+        let rotation = Rotation {
+            table: self.weights.rope.table(n_positions),
+            positions: Arc::new(positions),
+            head_dim: self.config.head_dim,
+            n_rotated: self.config.n_heads + self.config.n_kv_heads,
+        };
+        Shared { plan: Arc::new(plan), rotation, heads: Heads::of(&self.config) }
+    }
+
+    /// The last block to run.
+    fn checked(&self, request: &Request<'_>) -> Result<usize> {
+        let n = self.config.n_layers;
+        let last = request.last_block.unwrap_or(n - 1);
+        let edited = request.edits.iter().map(|edit| edit.block);
+        if let Some(block) = edited.chain([last]).find(|&block| block >= n) {
+            return Err(EngineError::BadRequest(format!(
+                "block {block} is not among the model's {n} (0 to {})",
+                n - 1
+            )));
+        }
+        if let Some(block) = request.capture.iter().find(|&&block| block > last) {
+            return Err(EngineError::BadRequest(format!(
+                "block {block} is not run: the pass stops after block {last}"
+            )));
+        }
+        if request.keep_kv && request.early.is_some() {
+            return Err(EngineError::BadRequest("caches cannot be kept when nodes leave early".to_owned()));
+        }
+        let wanted = (request.tree.n_tokens(), self.config.d_model);
+        if let Some(embeds) = request.embeds.filter(|embeds| embeds.dims() != [wanted.0, wanted.1]) {
+            return Err(EngineError::BadRequest(format!("embeddings of shape {:?}, not {wanted:?}", embeds.dims())));
+        }
+        if let Some(edit) = request.edits.iter().find(|edit| edit.delta.dims() != [wanted.1]) {
+            let found = edit.delta.dims();
+            return Err(EngineError::BadRequest(format!("an edit of shape {found:?}, not [{}]", wanted.1)));
+        }
+        Ok(last)
+    }
+}
+
+fn node_caches(
+    request: &Request<'_>,
+    plan: &Plan,
+    kept: Vec<Vec<Tensor>>,
+    last: Option<&Tensor>,
+) -> Result<Vec<KvCache>> {
+    let mut caches: Vec<KvCache> = Vec::with_capacity(kept.len());
+    for ((node, planned), blocks) in request.tree.nodes().iter().zip(&plan.nodes).zip(kept) {
+        let mut cache = match node.parent {
+            Parent::Root => KvCache { parts: Vec::new(), last_resid: None },
+            Parent::Cache(cache) => (*request.caches[cache]).clone(),
+            Parent::Node { node, len } => caches[node].truncated(plan.nodes[node].past_len + len),
+        };
+        cache.push(KvPart { blocks, len: planned.len })?;
+        cache.last_resid = match last {
+            Some(x) => Some(x.narrow(0, planned.start + planned.len - 1, 1)?.detach().force_contiguous()?),
+            None => None,
+        };
+        caches.push(cache);
+    }
+    Ok(caches)
+}

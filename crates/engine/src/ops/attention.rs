@@ -1,0 +1,262 @@
+//! Attention over a token tree: each row attends to everything its node continues and, causally, to its own node.
+//!
+//! Input rows hold queries, keys and values side by side; grouped heads share keys. Keys and values of cached parts
+//! are constants. Works on `softmax(Q·Kᵀ·scale)·V` per node, without padding or masks; `scale = head_dim^-½`
+//! (Vaswani et al. 2017; grouped heads: Ainslie et al. 2023).
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+use super::simd::{Lhs, padded, small_matmul, softmax};
+use super::{Values, is_fused, values};
+use crate::config::ModelConfig;
+use crate::plan::{Plan, PlannedNode, Span};
+
+/// Sizes of an attention.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heads {
+    pub(crate) n_heads: usize,
+    pub(crate) n_kv_heads: usize,
+    pub(crate) head_dim: usize,
+    pub(crate) scale: f32,
+}
+
+impl Heads {
+    pub(crate) fn of(config: &ModelConfig) -> Self {
+        Self {
+            n_heads: config.n_heads,
+            n_kv_heads: config.n_kv_heads,
+            head_dim: config.head_dim,
+            scale: 1.0 / (config.head_dim as f32).sqrt(),
+        }
+    }
+
+    /// Query heads that share one key head.
+    pub(crate) fn group(&self) -> usize {
+        self.n_heads / self.n_kv_heads
+    }
+
+    pub(crate) fn q_dim(&self) -> usize {
+        self.n_heads * self.head_dim
+    }
+
+    pub(crate) fn kv_dim(&self) -> usize {
+        self.n_kv_heads * self.head_dim
+    }
+
+    /// Width of a row of queries, keys and values.
+    pub(crate) fn width(&self) -> usize {
+        self.q_dim() + 2 * self.kv_dim()
+    }
+}
+
+/// One block's attention.
+#[derive(Clone)]
+pub(crate) struct Attention {
+    pub(crate) heads: Heads,
+    pub(crate) plan: Arc<Plan>,
+    /// This block's tensor of each of the plan's parts, `[len, 2 * kv_dim]`.
+    pub(crate) parts: Vec<Tensor>,
+}
+
+impl Attention {
+    /// Rows of queries, keys and values `[n, width]` to mixed values `[n, n_heads * head_dim]`.
+    pub(crate) fn forward(&self, qkv: &Tensor) -> Result<Tensor> {
+        if is_fused(qkv) { qkv.contiguous()?.apply_op1(self.clone()) } else { self.composite(qkv) }
+    }
+
+    /// The same by stock operations, one node after the other.
+    pub(crate) fn composite(&self, qkv: &Tensor) -> Result<Tensor> {
+        let outputs = self.plan.nodes.iter().map(|node| self.composite_node(qkv, node)).collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&outputs, 0)
+    }
+
+    fn composite_node(&self, qkv: &Tensor, node: &PlannedNode) -> Result<Tensor> {
+        let Heads { n_kv_heads, head_dim, .. } = self.heads;
+        let (q_dim, kv_dim, group) = (self.heads.q_dim(), self.heads.kv_dim(), self.heads.group());
+        let mut runs = Vec::new();
+        for &span in &node.past {
+            runs.push(match span {
+                Span::Rows { start, len } => qkv.narrow(0, start, len)?.narrow(1, q_dim, 2 * kv_dim)?,
+                Span::Part { part, len } => self.parts[part].narrow(0, 0, len)?,
+            });
+        }
+        let own = qkv.narrow(0, node.start, node.len)?;
+        runs.push(own.narrow(1, q_dim, 2 * kv_dim)?);
+        let keys = Tensor::cat(&runs, 0)?;
+        let n_keys = keys.dim(0)?;
+        let split = |from: usize| -> Result<Tensor> {
+            let heads = keys.narrow(1, from, kv_dim)?.reshape((n_keys, n_kv_heads, head_dim))?.transpose(0, 1)?;
+            heads.unsqueeze(1)?.broadcast_as((n_kv_heads, group, n_keys, head_dim))?.contiguous()
+        };
+        let (k, v) = (split(0)?, split(kv_dim)?);
+        let q = own.narrow(1, 0, q_dim)?.reshape((node.len, n_kv_heads, group, head_dim))?;
+        let q = q.permute((1, 2, 0, 3))?.contiguous()?;
+        let scores = (q.matmul(&k.t()?.contiguous()?)?.to_dtype(DType::F32)? * f64::from(self.heads.scale))?;
+        let mask: Vec<f32> = (0..node.len)
+            .flat_map(|i| (0..n_keys).map(move |j| if j > node.past_len + i { f32::NEG_INFINITY } else { 0.0 }))
+            .collect();
+        let mask = Tensor::from_vec(mask, (1, 1, node.len, n_keys), qkv.device())?;
+        let scores = scores.broadcast_add(&mask)?;
+        let shifted = scores.broadcast_sub(&scores.max_keepdim(3)?.detach())?.exp()?;
+        let weights = shifted.broadcast_div(&shifted.sum_keepdim(3)?)?.to_dtype(qkv.dtype())?;
+        weights.matmul(&v)?.permute((2, 0, 1, 3))?.reshape((node.len, q_dim))
+    }
+}
+
+/// Query rows of one node handled by one task.
+const QUERIES_PER_TASK: usize = 32;
+
+/// Some rows of a node: the queries of one task.
+struct Task {
+    node: usize,
+    first: usize,
+    n: usize,
+}
+
+impl CustomOp1 for Attention {
+    fn name(&self) -> &'static str {
+        "tiller-attention"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let qkv = values(storage, layout)?;
+        let (n, q_dim) = (self.plan.n_tokens, self.heads.q_dim());
+        if qkv.len() != n * self.heads.width() {
+            bail!("attention over {n} rows was given {} values", qkv.len());
+        }
+        let parts: Vec<_> = self.parts.iter().map(Values::of).collect();
+        let parts = parts.iter().map(Values::slice).collect::<Result<Vec<_>>>()?;
+        let source = Source { heads: self.heads, qkv, parts };
+        let mut out = vec![0.0; n * q_dim];
+        let mut tasks = Vec::new();
+        let mut rest = out.as_mut_slice();
+        for (idx, node) in self.plan.nodes.iter().enumerate() {
+            for first in (0..node.len).step_by(QUERIES_PER_TASK) {
+                let n = QUERIES_PER_TASK.min(node.len - first);
+                let (rows, tail) = rest.split_at_mut(n * q_dim);
+                rest = tail;
+                tasks.push((Task { node: idx, first, n }, rows));
+            }
+        }
+        if let [(task, rows)] = tasks.as_mut_slice() {
+            source.run(&self.plan, task, rows, &mut Scratch::default());
+        } else {
+            tasks.into_par_iter().with_min_len(4).for_each_init(Scratch::default, |scratch, (task, rows)| {
+                source.run(&self.plan, &task, rows, scratch);
+            });
+        }
+        Ok((CpuStorage::F32(out), Shape::from((n, q_dim))))
+    }
+
+    fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        super::attention_backward::backward(self, arg, &grad.contiguous()?).map(Some)
+    }
+}
+
+/// Where keys and values are read from.
+pub(crate) struct Source<'a> {
+    pub(crate) heads: Heads,
+    pub(crate) qkv: &'a [f32],
+    pub(crate) parts: Vec<&'a [f32]>,
+}
+
+/// Buffers of one thread.
+#[derive(Default)]
+struct Scratch {
+    keys_t: Vec<f32>,
+    values: Vec<f32>,
+    scores: Vec<f32>,
+    mixed: Vec<f32>,
+}
+
+/// Keys or values.
+#[derive(Clone, Copy)]
+pub(crate) enum Side {
+    Keys,
+    Values,
+}
+
+impl Source<'_> {
+    /// Calls `visit(key index, [head_dim])` for the first `n_own` own tokens and everything before, in order.
+    pub(crate) fn each_key(
+        &self,
+        node: &PlannedNode,
+        n_own: usize,
+        (kv_head, side): (usize, Side),
+        mut visit: impl FnMut(usize, &[f32]),
+    ) {
+        let Heads { head_dim, .. } = self.heads;
+        let (q_dim, kv_dim, width) = (self.heads.q_dim(), self.heads.kv_dim(), self.heads.width());
+        let column = kv_head * head_dim + if matches!(side, Side::Values) { kv_dim } else { 0 };
+        let mut idx = 0;
+        for &span in node.past.iter().chain(&[Span::Rows { start: node.start, len: n_own }]) {
+            let (data, first, stride) = match span {
+                Span::Rows { start, .. } => (self.qkv, start * width + q_dim + column, width),
+                Span::Part { part, .. } => (self.parts[part], column, 2 * kv_dim),
+            };
+            for i in 0..span.len() {
+                visit(idx, &data[first + i * stride..][..head_dim]);
+                idx += 1;
+            }
+        }
+    }
+
+    /// Rows `[n_keys, padded(head_dim)]`.
+    pub(crate) fn gather(&self, to: &mut Vec<f32>, node: &PlannedNode, n_own: usize, which: (usize, Side)) {
+        let dim = padded(self.heads.head_dim);
+        to.clear();
+        to.resize((node.past_len + n_own) * dim, 0.0);
+        self.each_key(node, n_own, which, |i, row| to[i * dim..][..row.len()].copy_from_slice(row));
+    }
+
+    /// Columns `[head_dim, padded(n_keys)]`.
+    pub(crate) fn gather_t(&self, to: &mut Vec<f32>, node: &PlannedNode, n_own: usize, which: (usize, Side)) {
+        let stride = padded(node.past_len + n_own);
+        to.clear();
+        to.resize(self.heads.head_dim * stride, 0.0);
+        self.each_key(node, n_own, which, |i, row| {
+            for (column, value) in to[i..].chunks_mut(stride).zip(row) {
+                column[0] = *value;
+            }
+        });
+    }
+
+    fn run(&self, plan: &Plan, task: &Task, out: &mut [f32], scratch: &mut Scratch) {
+        let (node, heads) = (&plan.nodes[task.node], self.heads);
+        let (width, dim, q_dim) = (heads.width(), heads.head_dim, heads.q_dim());
+        let n_keys = node.past_len + task.first + task.n;
+        let n_own = task.first + task.n;
+        let (stride, value_dim) = (padded(n_keys), padded(dim));
+        let queries = &self.qkv[(node.start + task.first) * width..];
+        // With one query the heads of a group form the rows of the products, else the queries of one head do.
+        let (rows, passes, row_stride) =
+            if task.n == 1 { (heads.group(), 1, dim) } else { (task.n, heads.group(), width) };
+        for kv_head in 0..heads.n_kv_heads {
+            self.gather_t(&mut scratch.keys_t, node, n_own, (kv_head, Side::Keys));
+            self.gather(&mut scratch.values, node, n_own, (kv_head, Side::Values));
+            for pass in 0..passes {
+                let column = (kv_head * heads.group() + pass) * dim;
+                let (scores, mixed) = (&mut scratch.scores, &mut scratch.mixed);
+                scores.clear();
+                scores.resize(rows * stride, 0.0);
+                mixed.clear();
+                mixed.resize(rows * value_dim, 0.0);
+                let q = Lhs { data: &queries[column..], row_stride, col_stride: 1 };
+                small_matmul(scores, q, &scratch.keys_t, (rows, dim, stride));
+                for (i, row) in scores.chunks_exact_mut(stride).enumerate() {
+                    let query = if task.n == 1 { 0 } else { i };
+                    softmax(row, node.past_len + task.first + query + 1, heads.scale);
+                }
+                let weights = Lhs { data: scores, row_stride: stride, col_stride: 1 };
+                small_matmul(mixed, weights, &scratch.values, (rows, n_keys, value_dim));
+                let out_stride = if task.n == 1 { dim } else { q_dim };
+                for (row, mixed) in mixed.chunks_exact(value_dim).enumerate() {
+                    out[column + row * out_stride..][..dim].copy_from_slice(&mixed[..dim]);
+                }
+            }
+        }
+    }
+}

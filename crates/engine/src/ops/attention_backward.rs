@@ -1,0 +1,159 @@
+//! Gradient of the tree attention: into queries, and into keys and values of the node itself and of its ancestors in
+//! the batch. Probabilities are computed again rather than kept.
+
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+use super::Values;
+use super::attention::{Attention, Heads, Side, Source};
+use super::simd::{Lhs, dot, padded, small_matmul, softmax};
+use crate::plan::{Plan, PlannedNode, Span};
+
+/// Gradients of one key head and its queries: `q` `[n, group * head_dim]`, `k` and `v` `[n, head_dim]`.
+struct Plane {
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+}
+
+/// Gradient for the rows of queries, keys and values; `grad` is `[n, n_heads * head_dim]`.
+pub(crate) fn backward(op: &Attention, qkv: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    let (heads, plan) = (op.heads, &*op.plan);
+    let parts: Vec<_> = op.parts.iter().map(Values::of).collect();
+    let parts = parts.iter().map(Values::slice).collect::<Result<Vec<_>>>()?;
+    let (qkv_values, grad_values) = (Values::of(qkv), Values::of(grad));
+    let source = Source { heads, qkv: qkv_values.slice()?, parts };
+    let grad = grad_values.slice()?;
+    // One plane for each key head: nodes of a plane are summed in their order, so the result is repeatable.
+    let planes: Vec<Plane> =
+        (0..heads.n_kv_heads).into_par_iter().map(|kv_head| plane(&source, plan, grad, kv_head)).collect();
+    let mut out = vec![0.0; plan.n_tokens * heads.width()];
+    out.par_chunks_mut(heads.width()).enumerate().for_each(|(row, out)| {
+        for (kv_head, plane) in planes.iter().enumerate() {
+            let (dim, group) = (heads.head_dim, heads.group() * heads.head_dim);
+            out[kv_head * group..][..group].copy_from_slice(&plane.q[row * group..][..group]);
+            let at = heads.q_dim() + kv_head * dim;
+            out[at..][..dim].copy_from_slice(&plane.k[row * dim..][..dim]);
+            out[at + heads.kv_dim()..][..dim].copy_from_slice(&plane.v[row * dim..][..dim]);
+        }
+    });
+    Tensor::from_vec(out, qkv.shape(), qkv.device())
+}
+
+fn plane(source: &Source<'_>, plan: &Plan, grad: &[f32], kv_head: usize) -> Plane {
+    let heads = source.heads;
+    let (n, dim) = (plan.n_tokens, heads.head_dim);
+    let mut plane = Plane { q: vec![0.0; n * dim * heads.group()], k: vec![0.0; n * dim], v: vec![0.0; n * dim] };
+    let mut buffers = Buffers::default();
+    for node in &plan.nodes {
+        buffers.node(source, node, grad, kv_head, &mut plane);
+    }
+    plane
+}
+
+#[derive(Default)]
+struct Buffers {
+    keys: Vec<f32>,
+    keys_t: Vec<f32>,
+    values_t: Vec<f32>,
+    queries: Vec<f32>,
+    grads: Vec<f32>,
+    weights: Vec<f32>,
+    d_scores: Vec<f32>,
+    d_queries: Vec<f32>,
+    d_keys: Vec<f32>,
+    d_values: Vec<f32>,
+}
+
+fn zeroed(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    buffer.clear();
+    buffer.resize(len, 0.0);
+    buffer
+}
+
+impl Buffers {
+    fn node(&mut self, source: &Source<'_>, node: &PlannedNode, grad: &[f32], kv_head: usize, plane: &mut Plane) {
+        let heads = source.heads;
+        let (dim, group, n) = (heads.head_dim, heads.group(), node.len);
+        let n_keys = node.past_len + n;
+        let (stride, wide) = (padded(n_keys), padded(dim));
+        source.gather(&mut self.keys, node, n, (kv_head, Side::Keys));
+        source.gather_t(&mut self.keys_t, node, n, (kv_head, Side::Keys));
+        source.gather_t(&mut self.values_t, node, n, (kv_head, Side::Values));
+        zeroed(&mut self.d_keys, n_keys * wide);
+        zeroed(&mut self.d_values, n_keys * wide);
+        for g in 0..group {
+            let column = (kv_head * group + g) * dim;
+            copy_rows(&mut self.queries, source.qkv, (node.start, n), (column, heads.width()), dim);
+            copy_rows(&mut self.grads, grad, (node.start, n), (column, heads.q_dim()), dim);
+            self.scores(heads, node, (stride, wide));
+            let d_queries = zeroed(&mut self.d_queries, n * wide);
+            let d_scores = Lhs { data: &self.d_scores, row_stride: stride, col_stride: 1 };
+            small_matmul(d_queries, d_scores, &self.keys, (n, n_keys, wide));
+            let turned = |data| Lhs { data, row_stride: 1, col_stride: stride };
+            small_matmul(&mut self.d_keys, turned(&self.d_scores), &self.queries, (n_keys, n, wide));
+            small_matmul(&mut self.d_values, turned(&self.weights), &self.grads, (n_keys, n, wide));
+            for (i, row) in d_queries.chunks_exact(wide).enumerate() {
+                plane.q[((node.start + i) * group + g) * dim..][..dim].copy_from_slice(&row[..dim]);
+            }
+        }
+        let mut key = 0;
+        for &span in node.past.iter().chain(&[Span::Rows { start: node.start, len: n }]) {
+            if let Span::Rows { start, len } = span {
+                for i in 0..len {
+                    let from = (key + i) * wide..(key + i) * wide + dim;
+                    add_to(&mut plane.k[(start + i) * dim..], &self.d_keys[from.clone()]);
+                    add_to(&mut plane.v[(start + i) * dim..], &self.d_values[from]);
+                }
+            }
+            key += span.len();
+        }
+    }
+
+    /// Fills `weights` and `d_scores` (with respect to the unscaled products), `[n, stride]`.
+    fn scores(&mut self, heads: Heads, node: &PlannedNode, (stride, wide): (usize, usize)) {
+        let (n, dim) = (node.len, heads.head_dim);
+        let weights = zeroed(&mut self.weights, n * stride);
+        small_matmul(
+            weights,
+            Lhs { data: &self.queries, row_stride: wide, col_stride: 1 },
+            &self.keys_t,
+            (n, dim, stride),
+        );
+        let d_scores = zeroed(&mut self.d_scores, n * stride);
+        small_matmul(
+            d_scores,
+            Lhs { data: &self.grads, row_stride: wide, col_stride: 1 },
+            &self.values_t,
+            (n, dim, stride),
+        );
+        for (i, (weights, d_scores)) in
+            weights.chunks_exact_mut(stride).zip(d_scores.chunks_exact_mut(stride)).enumerate()
+        {
+            softmax(weights, node.past_len + i + 1, heads.scale);
+            let mean = dot(weights, d_scores);
+            for (d, w) in d_scores.iter_mut().zip(weights) {
+                *d = *w * (*d - mean) * heads.scale;
+            }
+        }
+    }
+}
+
+/// Copies `dim` values of `n` rows from `first` on, each row padded to whole vectors.
+fn copy_rows(
+    to: &mut Vec<f32>,
+    from: &[f32],
+    (first, n): (usize, usize),
+    (column, stride): (usize, usize),
+    dim: usize,
+) {
+    let wide = padded(dim);
+    zeroed(to, n * wide);
+    for (i, row) in to.chunks_exact_mut(wide).enumerate() {
+        row[..dim].copy_from_slice(&from[(first + i) * stride + column..][..dim]);
+    }
+}
+
+fn add_to(to: &mut [f32], from: &[f32]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+}

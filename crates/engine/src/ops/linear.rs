@@ -1,0 +1,215 @@
+//! Linear maps with constant weights: the gradient passes to the input, none is computed for the weight.
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::gemm::{View, matmul};
+use super::simd::{dot, kernel};
+use super::{Values, is_fused, values};
+
+/// How a weight lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Orientation {
+    /// `[n_in, n_out]`: the faster one for few rows; used inside the blocks.
+    InOut,
+    /// `[n_out, n_in]`, as in checkpoints; used where the matrix is shared with the embedding.
+    OutIn,
+}
+
+/// A frozen linear map.
+#[derive(Clone, Debug)]
+pub(crate) struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    orientation: Orientation,
+}
+
+impl Linear {
+    pub(crate) fn new(weight: Tensor, bias: Option<Tensor>, orientation: Orientation) -> Self {
+        Self { weight, bias, orientation }
+    }
+
+    pub(crate) fn n_in(&self) -> usize {
+        self.weight.dims()[usize::from(self.orientation == Orientation::OutIn)]
+    }
+
+    pub(crate) fn n_out(&self) -> usize {
+        self.weight.dims()[usize::from(self.orientation == Orientation::InOut)]
+    }
+
+    pub(crate) fn n_values(&self) -> usize {
+        self.weight.elem_count() + self.bias.as_ref().map_or(0, Tensor::elem_count)
+    }
+
+    /// `x` `[n, n_in]` to `[n, n_out]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if is_fused(x) { x.contiguous()?.apply_op1(self.clone()) } else { self.composite(x) }
+    }
+
+    /// `residual + forward(x)`, `residual` `[n, n_out]`.
+    pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        if is_fused(x) {
+            return x.contiguous()?.apply_op2(&residual.contiguous()?, self.clone());
+        }
+        residual + self.composite(x)?
+    }
+
+    /// [`Self::forward`] by stock operations.
+    pub(crate) fn composite(&self, x: &Tensor) -> Result<Tensor> {
+        let y = match self.orientation {
+            Orientation::InOut => x.matmul(&self.weight)?,
+            Orientation::OutIn => x.matmul(&self.weight.t()?)?,
+        };
+        match &self.bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
+    }
+
+    /// Gradient with respect to the input, `[n, n_out]` to `[n, n_in]`.
+    pub(crate) fn backward(&self, grad: &Tensor) -> Result<Tensor> {
+        let grad = grad.contiguous()?;
+        let values = Values::of(&grad);
+        let n = grad.dim(0)?;
+        let mut dx = vec![0.0; n * self.n_in()];
+        self.backward_into(&mut dx, values.slice()?, false)?;
+        Tensor::from_vec(dx, (n, self.n_in()), grad.device())
+    }
+
+    /// `out = x·W + bias`, or `out += …` with `add`; `x` `[n, n_in]`, `out` `[n, n_out]`.
+    pub(crate) fn forward_into(&self, out: &mut [f32], x: &[f32], add: bool) -> Result<()> {
+        let weight = Values::of(&self.weight);
+        let weight = weight.slice()?;
+        let (n_in, n_out) = (self.n_in(), self.n_out());
+        let n = x.len() / n_in;
+        match self.orientation {
+            Orientation::InOut if n == 1 => in_out_product(out, x, weight, add),
+            Orientation::OutIn if n == 1 => out_in_product(out, x, weight, add),
+            Orientation::InOut => matmul(out, View::new(x, n, n_in), View::new(weight, n_in, n_out), add),
+            Orientation::OutIn => matmul(out, View::new(x, n, n_in), View::new(weight, n_out, n_in).t(), add),
+        }
+        if let Some(bias) = &self.bias {
+            let bias = Values::of(bias);
+            let bias = bias.slice()?;
+            out.chunks_exact_mut(n_out).for_each(|row| row.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
+        }
+        Ok(())
+    }
+
+    /// `dx = grad·Wᵀ`, or `dx += …` with `add`; `grad` `[n, n_out]`, `dx` `[n, n_in]`.
+    pub(crate) fn backward_into(&self, dx: &mut [f32], grad: &[f32], add: bool) -> Result<()> {
+        let weight = Values::of(&self.weight);
+        let weight = weight.slice()?;
+        let (n_in, n_out) = (self.n_in(), self.n_out());
+        let n = grad.len() / n_out;
+        match self.orientation {
+            Orientation::InOut => matmul(dx, View::new(grad, n, n_out), View::new(weight, n_in, n_out).t(), add),
+            Orientation::OutIn => matmul(dx, View::new(grad, n, n_out), View::new(weight, n_out, n_in), add),
+        }
+        Ok(())
+    }
+
+    fn output(&self, x: &[f32], start: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
+        let n = x.len() / self.n_in();
+        let mut out = start.map_or_else(|| vec![0.0; n * self.n_out()], <[f32]>::to_vec);
+        self.forward_into(&mut out, x, start.is_some())?;
+        Ok((CpuStorage::F32(out), Shape::from((n, self.n_out()))))
+    }
+}
+
+impl CustomOp1 for Linear {
+    fn name(&self) -> &'static str {
+        "tiller-linear"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.output(values(storage, layout)?, None)
+    }
+
+    fn bwd(&self, _arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        self.backward(grad).map(Some)
+    }
+}
+
+impl CustomOp2 for Linear {
+    fn name(&self) -> &'static str {
+        "tiller-linear-add"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, x_l: &Layout, r: &CpuStorage, r_l: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.output(values(x, x_l)?, Some(values(r, r_l)?))
+    }
+
+    fn bwd(
+        &self,
+        _x: &Tensor,
+        _residual: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((Some(self.backward(grad)?), Some(grad.clone())))
+    }
+}
+
+/// Products below this many weights run on the calling thread: waking another costs more.
+const PARALLEL_FROM: usize = 1 << 17;
+
+kernel! {
+    /// `out += x·W[:, first..first + out.len()]` for one row, `W` `[x.len(), stride]`.
+    fn add_columns(out: &'k mut [f32], x: &'k [f32], weight: &'k [f32], first: usize, stride: usize) {
+        let n = out.len();
+        let (quads, rest) = x.as_chunks::<4>();
+        for (q, quad) in quads.iter().enumerate() {
+            let row = |i: usize| &weight[(4 * q + i) * stride + first..][..n];
+            let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+            for i in 0..n {
+                let low = quad[0].mul_add(a[i], quad[1] * b[i]);
+                let high = quad[2].mul_add(c[i], quad[3] * d[i]);
+                out[i] += low + high;
+            }
+        }
+        for (i, &value) in rest.iter().enumerate() {
+            let row = &weight[(4 * quads.len() + i) * stride + first..][..n];
+            for (out, w) in out.iter_mut().zip(row) {
+                *out = value.mul_add(*w, *out);
+            }
+        }
+    }
+}
+
+kernel! {
+    fn add_dots(out: &'k mut [f32], x: &'k [f32], weight: &'k [f32]) {
+        for (out, row) in out.iter_mut().zip(weight.chunks_exact(x.len())) {
+            *out += dot(x, row);
+        }
+    }
+}
+
+fn in_out_product(out: &mut [f32], x: &[f32], weight: &[f32], add: bool) {
+    if !add {
+        out.fill(0.0);
+    }
+    let stride = out.len();
+    let width = task_width(out.len(), weight.len());
+    let columns = |(i, out): (usize, &mut [f32])| add_columns(out, x, weight, i * width, stride);
+    if width >= out.len() {
+        return columns((0, out));
+    }
+    out.par_chunks_mut(width).enumerate().for_each(columns);
+}
+
+fn out_in_product(out: &mut [f32], x: &[f32], weight: &[f32], add: bool) {
+    if !add {
+        out.fill(0.0);
+    }
+    let width = task_width(out.len(), weight.len());
+    if width >= out.len() {
+        return add_dots(out, x, weight);
+    }
+    out.par_chunks_mut(width).zip(weight.par_chunks(width * x.len())).for_each(|(out, rows)| add_dots(out, x, rows));
+}
+
+/// Outputs per task of a one-row product.
+fn task_width(n_out: usize, n_weights: usize) -> usize {
+    if n_weights < PARALLEL_FROM { n_out } else { n_out.div_ceil(rayon::current_num_threads()).next_multiple_of(16) }
+}

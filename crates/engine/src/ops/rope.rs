@@ -1,0 +1,158 @@
+//! Rotary positions on the fused query, key and value rows (Su et al. 2021; half-split form of Hugging Face Llama).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::linear::Linear;
+use super::simd::kernel;
+use super::{ROWS_PER_TASK, Values, is_fused, values};
+use crate::config::{ModelConfig, RopeScaling};
+
+/// Sines and cosines for the positions seen so far; grows by doubling.
+#[derive(Debug)]
+pub(crate) struct Rope {
+    inv_freq: Vec<f32>,
+    table: Mutex<Arc<Table>>,
+}
+
+/// Cosines and sines, `[n_positions, head_dim / 2]` each.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+}
+
+impl Rope {
+    pub(crate) fn new(config: &ModelConfig) -> Self {
+        let dim = config.head_dim as f64;
+        let inv_freq = (0..config.head_dim / 2)
+            .map(|i| scaled(config.rope_theta.powf(-(2.0 * i as f64) / dim), config.rope_scaling) as f32)
+            .collect();
+        Self { inv_freq, table: Mutex::default() }
+    }
+
+    /// A table of at least `n_positions`.
+    pub(crate) fn table(&self, n_positions: usize) -> Arc<Table> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let have = table.cos.len() / self.inv_freq.len();
+        if have < n_positions {
+            let n = n_positions.max(2 * have).max(256);
+            // The angle is rounded to f32 as the reference does; the functions of it are exact.
+            let angles = (0..n).flat_map(|p| self.inv_freq.iter().map(move |f| f64::from(p as f32 * f)));
+            let (sin, cos) = angles.map(|angle| (angle.sin() as f32, angle.cos() as f32)).unzip();
+            *table = Arc::new(Table { cos, sin });
+        }
+        Arc::clone(&table)
+    }
+}
+
+fn scaled(inv_freq: f64, scaling: RopeScaling) -> f64 {
+    match scaling {
+        RopeScaling::None => inv_freq,
+        RopeScaling::Linear { factor } => inv_freq / factor,
+        RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+            let wavelength = 2.0 * std::f64::consts::PI / inv_freq;
+            let smooth = (original_context / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
+            let smooth = smooth.clamp(0.0, 1.0);
+            (1.0 - smooth) * inv_freq / factor + smooth * inv_freq
+        }
+    }
+}
+
+/// Which values of a row are rotated and by which angle.
+#[derive(Clone, Debug)]
+pub(crate) struct Rotation {
+    pub(crate) table: Arc<Table>,
+    /// Position of each row.
+    pub(crate) positions: Arc<Vec<usize>>,
+    pub(crate) head_dim: usize,
+    /// Heads at the start of the row that are rotated (queries and keys).
+    pub(crate) n_rotated: usize,
+}
+
+/// Fused projection of `x` `[n, d_model]` to queries, keys and values `[n, qkv_dim]`, queries and keys rotated.
+pub(crate) fn project(x: &Tensor, linear: &Linear, rotation: &Rotation) -> Result<Tensor> {
+    if is_fused(x) {
+        return x.contiguous()?.apply_op1(Project { linear: linear.clone(), rotation: rotation.clone() });
+    }
+    composite(x, linear, rotation)
+}
+
+/// The same by stock operations.
+pub(crate) fn composite(x: &Tensor, linear: &Linear, rotation: &Rotation) -> Result<Tensor> {
+    let qkv = linear.composite(x)?;
+    let (n, width) = qkv.dims2()?;
+    let (heads, dim) = (rotation.n_rotated, rotation.head_dim);
+    let gather = |from: &[f32]| -> Result<Tensor> {
+        let rows: Vec<f32> = rotation.positions.iter().flat_map(|p| &from[p * dim / 2..][..dim / 2]).copied().collect();
+        Tensor::from_vec(rows, (n, 1, dim / 2), x.device())?.to_dtype(x.dtype())
+    };
+    let (cos, sin) = (gather(&rotation.table.cos)?, gather(&rotation.table.sin)?);
+    let turned = qkv.narrow(1, 0, heads * dim)?.reshape((n, heads, dim))?;
+    let (first, second) = (turned.narrow(2, 0, dim / 2)?, turned.narrow(2, dim / 2, dim / 2)?);
+    let new_first = (first.broadcast_mul(&cos)? - second.broadcast_mul(&sin)?)?;
+    let new_second = (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?;
+    let turned = Tensor::cat(&[new_first, new_second], 2)?.reshape((n, heads * dim))?;
+    Tensor::cat(&[turned, qkv.narrow(1, heads * dim, width - heads * dim)?], 1)
+}
+
+struct Project {
+    linear: Linear,
+    rotation: Rotation,
+}
+
+kernel! {
+    /// Rotates the first `n_heads` heads of one row by the angle, or back with `sign` −1.
+    fn rotate_row(row: &'k mut [f32], cos: &'k [f32], sin: &'k [f32], n_heads: usize, sign: f32) {
+        let half = cos.len();
+        for head in row.chunks_exact_mut(2 * half).take(n_heads) {
+            let (first, second) = head.split_at_mut(half);
+            for (((a, b), c), s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                let (x, y, s) = (*a, *b, s * sign);
+                *a = x * c - y * s;
+                *b = y * c + x * s;
+            }
+        }
+    }
+}
+
+impl Rotation {
+    fn apply(&self, rows: &mut [f32], width: usize, sign: f32) {
+        let half = self.head_dim / 2;
+        let task = |(positions, rows): (&[usize], &mut [f32])| {
+            for (&p, row) in positions.iter().zip(rows.chunks_exact_mut(width)) {
+                let at = p * half..(p + 1) * half;
+                rotate_row(row, &self.table.cos[at.clone()], &self.table.sin[at], self.n_rotated, sign);
+            }
+        };
+        if self.positions.len() <= ROWS_PER_TASK {
+            return task((&self.positions, rows));
+        }
+        self.positions.par_chunks(ROWS_PER_TASK).zip(rows.par_chunks_mut(ROWS_PER_TASK * width)).for_each(task);
+    }
+}
+
+impl CustomOp1 for Project {
+    fn name(&self) -> &'static str {
+        "tiller-qkv"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = values(storage, layout)?;
+        let (n, width) = (x.len() / self.linear.n_in(), self.linear.n_out());
+        let mut out = vec![0.0; n * width];
+        self.linear.forward_into(&mut out, x, false)?;
+        self.rotation.apply(&mut out, width, 1.0);
+        Ok((CpuStorage::F32(out), Shape::from((n, width))))
+    }
+
+    fn bwd(&self, _arg: &Tensor, res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let grad = grad.contiguous()?;
+        let mut turned = Values::of(&grad).slice()?.to_vec();
+        let width = self.linear.n_out();
+        self.rotation.apply(&mut turned, width, -1.0);
+        self.linear.backward(&Tensor::from_vec(turned, res.shape(), res.device())?).map(Some)
+    }
+}

@@ -1,0 +1,106 @@
+//! Reading `.safetensors` files tensor by tensor, without mapping them: a file that changes or ends early is an error,
+//! not a fault.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+
+use crate::error::{EngineError, Result};
+
+/// One file with its table of contents.
+#[derive(Debug)]
+pub(crate) struct TensorFile {
+    path: PathBuf,
+    file: File,
+    metadata: Metadata,
+    /// Where the data begins, bytes.
+    start: u64,
+}
+
+/// No header is longer than this (100 MB, the format's own limit).
+const MAX_HEADER: u64 = 100_000_000;
+
+impl TensorFile {
+    /// Opens a file and checks that it is as long as its table says.
+    ///
+    /// # Errors
+    /// [`EngineError::Io`] when it cannot be read, [`EngineError::BadFile`] when it is cut short or malformed.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let io = |source| EngineError::Io { path: path.to_owned(), source };
+        let bad = |reason: String| EngineError::BadFile { path: path.to_owned(), reason };
+        let mut file = File::open(path).map_err(io)?;
+        let size = file.metadata().map_err(io)?.len();
+        let mut length = [0; 8];
+        if size < 8 {
+            return Err(bad("the file is cut short: it has no header".to_owned()));
+        }
+        file.read_exact(&mut length).map_err(io)?;
+        let length = u64::from_le_bytes(length);
+        if length > MAX_HEADER {
+            return Err(bad("it is not a safetensors file".to_owned()));
+        }
+        if size < 8 + length {
+            return Err(bad("the file is cut short in its header".to_owned()));
+        }
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header).map_err(io)?;
+        let metadata: Metadata =
+            serde_json::from_slice(&header).map_err(|error| bad(format!("its header is malformed: {error}")))?;
+        let start = 8 + length;
+        let wanted = start + metadata.data_len() as u64;
+        if size < wanted {
+            return Err(bad(format!("the file is cut short: {size} of {wanted} bytes")));
+        }
+        Ok(Self { path: path.to_owned(), file, metadata, start })
+    }
+
+    /// Bytes of all tensors.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.metadata.data_len() as u64
+    }
+
+    /// Bytes and values of a tensor of this shape, in f32; `None` when the file does not hold it. Accepts f32, f16
+    /// and bf16.
+    ///
+    /// # Errors
+    /// [`EngineError::BadTensor`] for another shape or type, [`EngineError::Io`] when reading fails.
+    pub(crate) fn read(&mut self, name: &str, shape: &[usize]) -> Result<Option<(u64, Vec<f32>)>> {
+        let Some(info) = self.metadata.info(name) else { return Ok(None) };
+        let mismatch =
+            |expected: String, found: String| EngineError::BadTensor { name: name.to_owned(), expected, found };
+        if info.shape != shape {
+            return Err(mismatch(format!("shape {shape:?}"), format!("{:?}", info.shape)));
+        }
+        let width = match info.dtype {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::BF16 => 2,
+            other => return Err(mismatch("a type of F32, F16 or BF16".to_owned(), format!("{other:?}"))),
+        };
+        let (dtype, (from, to)) = (info.dtype, info.data_offsets);
+        if to - from != width * shape.iter().product::<usize>() {
+            return Err(mismatch(format!("{width} bytes a value"), format!("{} bytes in all", to - from)));
+        }
+        let mut bytes = vec![0; to - from];
+        self.file
+            .seek(SeekFrom::Start(self.start + from as u64))
+            .and_then(|_| self.file.read_exact(&mut bytes))
+            .map_err(|source| EngineError::Io { path: self.path.clone(), source })?;
+        Ok(Some((bytes.len() as u64, widened(&bytes, dtype))))
+    }
+
+    /// Shape of a tensor.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.metadata.info(name).map(|info| info.shape.as_slice())
+    }
+}
+
+fn widened(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
+    match dtype {
+        Dtype::F16 => bytes.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
+        Dtype::BF16 => bytes.as_chunks::<2>().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect(),
+        _ => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+    }
+}
