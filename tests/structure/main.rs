@@ -3,6 +3,7 @@
 //! Each rule is a function from facts to a list of violations, so that a planted violation can show that it bites.
 
 mod dependencies;
+mod licences;
 mod papers;
 mod sources;
 mod workspace;
