@@ -145,3 +145,6 @@ fn node_caches(
     }
     Ok(caches)
 }
+
+#[cfg(test)]
+mod tests;

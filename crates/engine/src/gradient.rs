@@ -292,3 +292,6 @@ fn kept_offsets(tree: &TokenTree, keep: &[usize], left_early: bool) -> Vec<usize
     }
     offsets
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ pub mod sae;
 mod safetensors;
 pub mod score;
 pub mod template;
+#[cfg(test)]
+mod testing;
 pub mod tokenizer;
 pub mod tree;
 mod weights;

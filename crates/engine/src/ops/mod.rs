@@ -55,3 +55,6 @@ impl<'a> Values<'a> {
 
 /// Rows handled by one task of a row-wise kernel: small enough to stay in cache, large enough to pay for the task.
 pub(crate) const ROWS_PER_TASK: usize = 16;
+
+#[cfg(test)]
+mod tests;
