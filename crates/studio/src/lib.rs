@@ -3,6 +3,25 @@
 //! Everything that is neither arithmetic nor pixels: when a job runs, where a file lies, what an error means to a
 //! person. The window and the command line are two faces of this crate.
 //!
-//! Reading order: [`headless`] (one function for each command).
+//! Reading order: [`studio`] (threads and messages), then what they work on (`workspace`, `library`, [`assets`],
+//! `models`, `jobs`), [`demo`] (the main job with its report), [`headless`] (one function for each command).
 
+pub mod assets;
 pub mod headless;
+pub mod studio;
+pub mod workspace;
+
+mod engine_thread;
+mod io_thread;
+mod jobs;
+mod library;
+mod live;
+mod models;
+mod outbox;
+mod plot;
+mod problem;
+mod steering;
+mod vector_file;
+
+pub use outbox::Wake;
+pub use studio::{Studio, StudioOptions};

@@ -1,0 +1,151 @@
+//! The thread that owns the model and does one job at a time.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam_channel::Receiver;
+use tiller_protocol::message::{Command, Event, JobId};
+use tiller_protocol::model::ModelSource;
+use tiller_protocol::problem::Problem;
+
+use crate::jobs::{self, EventSink, Sink as _, chat};
+use crate::models::{self, Loaded};
+use crate::studio::{Current, Shared};
+use crate::{io_thread, problem};
+
+/// Stack of the thread: deep models and reverse passes recurse.
+const STACK_BYTES: usize = 32 << 20;
+
+/// Starts the thread; it ends when the sender of `orders` is gone.
+///
+/// # Errors
+/// When the system gives no thread.
+pub(crate) fn start(shared: Arc<Shared>, orders: Receiver<Command>) -> Result<JoinHandle<()>, Problem> {
+    Builder::new()
+        .name("engine".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let mut engine = Engine { shared, loaded: None };
+            for command in orders {
+                match (engine.shared.current(), command) {
+                    (None, Command::UnloadModel) => engine.unload(),
+                    (Some(current), command) => engine.run(&current, command),
+                    // A command without a job is never queued here.
+                    (None, _) => {}
+                }
+            }
+        })
+        .map_err(|error| problem::no_thread(&error))
+}
+
+struct Engine {
+    shared: Arc<Shared>,
+    loaded: Option<Loaded>,
+}
+
+impl Engine {
+    fn unload(&mut self) {
+        self.loaded = None;
+        self.shared.outbox.post(Event::ModelUnloaded);
+    }
+
+    fn run(&mut self, current: &Current, command: Command) {
+        let shared = Arc::clone(&self.shared);
+        let end = run_job(&shared, current, |sink| self.carry_out(current.job, command, sink));
+        if matches!(end, Event::VectorReady { .. } | Event::DiscoveryDone { .. }) {
+            io_thread::post_vectors(&shared);
+        }
+        if matches!(end, Event::DiscoveryDone { .. }) {
+            io_thread::post_runs(&shared);
+        }
+    }
+
+    fn carry_out(&mut self, job: JobId, command: Command, sink: &mut EventSink<'_>) -> Result<Event, Problem> {
+        let shared = Arc::clone(&self.shared);
+        match command {
+            Command::LoadModel { source, .. } => self.load(job, &source, sink),
+            Command::Say { turns, sampling, side_by_side, .. } => {
+                let ask = chat::Ask { turns, sampling, side_by_side };
+                chat::say(self.loaded()?, &ask, &shared.live, &shared.workspace, sink)?;
+                Ok(Event::ChatDone { job })
+            }
+            _ => Err(problem::no_model()),
+        }
+    }
+
+    fn load(&mut self, job: JobId, source: &ModelSource, sink: &mut EventSink<'_>) -> Result<Event, Problem> {
+        let choice = {
+            let settings = self.shared.settings.lock().unwrap_or_else(PoisonError::into_inner);
+            let (device, dtype) = self.shared.choice;
+            (device.unwrap_or(settings.device), dtype.unwrap_or(settings.dtype))
+        };
+        let loaded = models::load(source, &self.shared.assets, choice, sink)?;
+        let info = Box::new(loaded.info.clone());
+        // Only now: a model that cannot be loaded does not cost the one that is there.
+        self.loaded = Some(loaded);
+        Ok(Event::ModelReady { job, info })
+    }
+
+    fn loaded(&self) -> Result<&Loaded, Problem> {
+        self.loaded.as_ref().ok_or_else(problem::no_model)
+    }
+}
+
+/// Does a job, whatever happens in it, and ends it with exactly one event, which is also returned.
+fn run_job(
+    shared: &Shared,
+    current: &Current,
+    work: impl FnOnce(&mut EventSink<'_>) -> Result<Event, Problem>,
+) -> Event {
+    let Current { job, title, stop } = current.clone();
+    shared.outbox.post(Event::Started { job, title: title.clone() });
+    let mut sink = EventSink::new(job, &shared.outbox, stop);
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut sink)));
+    sink.flush();
+    let end = match outcome {
+        Ok(Ok(event)) => event,
+        Ok(Err(_)) if sink.is_stopped() => Event::Stopped { job },
+        Ok(Err(problem)) => Event::Failed { job: Some(job), problem },
+        Err(panic) => Event::Failed { job: Some(job), problem: problem::panicked(&title, &panic_text(&*panic)) },
+    };
+    shared.end_job(end.clone());
+    end
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason given".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::studio::tests_support::shared;
+
+    #[test]
+    fn a_panic_becomes_a_failure_and_the_next_job_runs() {
+        let (shared, current) = shared("Extracting Warmth");
+        let end = run_job(&shared, &current, |_| std::panic::panic_any("index out of bounds"));
+        match end {
+            Event::Failed { job: Some(JobId(1)), problem } => {
+                assert!(problem.cause.contains("Extracting Warmth") && problem.cause.contains("index out of bounds"));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(shared.current().is_none(), "the engine is free again");
+        let end = run_job(&shared, &current, |_| Ok(Event::ChatDone { job: JobId(1) }));
+        assert_eq!(end, Event::ChatDone { job: JobId(1) });
+        let events: Vec<Event> = std::iter::from_fn(|| shared.outbox.take()).collect();
+        assert_eq!(events.len(), 4, "a beginning and an end each: {events:?}");
+    }
+
+    #[test]
+    fn a_stop_without_a_result_is_told_as_stopped() {
+        let (shared, current) = shared("Extracting Warmth");
+        current.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let end = run_job(&shared, &current, |sink| sink.check().map(|()| Event::ChatDone { job: JobId(1) }));
+        assert_eq!(end, Event::Stopped { job: JobId(1) });
+    }
+}

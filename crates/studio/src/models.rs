@@ -1,0 +1,193 @@
+//! Loading models.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use tiller_engine::sae::Sae;
+use tiller_engine::{DType, Device, Model, device, load};
+use tiller_protocol::model::{DeviceChoice, DtypeChoice, ModelInfo, ModelSource};
+use tiller_protocol::problem::Problem;
+
+use crate::assets::Assets;
+use crate::jobs::Sink;
+use crate::problem;
+
+/// Bytes hashed between two looks at the stop flag.
+const HASH_CHUNK: usize = 1 << 20;
+
+/// Digits of the hash that are kept.
+const HASH_DIGITS: usize = 16;
+
+/// A model with what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The model.
+    pub(crate) model: Model,
+    /// Facts about it.
+    pub(crate) info: ModelInfo,
+    /// The SAE that ships with it.
+    pub(crate) sae: Option<Sae>,
+}
+
+/// Loads a model. Progress is counted in bytes: half for the hash, half for the weights.
+///
+/// # Errors
+/// A model that is not there, broken, unknown, or does not fit the device; or a stop.
+pub(crate) fn load(
+    source: &ModelSource,
+    assets: &Result<Assets, Problem>,
+    (device, dtype): (DeviceChoice, DtypeChoice),
+    sink: &mut dyn Sink,
+) -> Result<Loaded, Problem> {
+    let dir = folder(source, assets)?;
+    let device = device::open(device).map_err(|error| problem::engine(&error))?;
+    let dtype = device::dtype(dtype, &device);
+    let files = load::weight_files(&dir).map_err(|error| problem::engine(&error))?;
+    let hash = hash(&files, sink)?;
+    let mut progress = |done: u64, total: u64| {
+        sink.step((total + done) as usize, 2 * total as usize, "bytes");
+        !sink.is_stopped()
+    };
+    let model = load::model(&dir, &device, dtype, &mut progress).map_err(|error| problem::engine(&error))?;
+    let sae = match (source, assets) {
+        (ModelSource::Demo, Ok(assets)) if assets.demo_sae().join("cfg.json").is_file() => {
+            Some(Sae::load(&assets.demo_sae(), &device).map_err(|error| problem::engine(&error))?)
+        }
+        _ => None,
+    };
+    let info = info(source, &dir, &model, sae.as_ref(), hash);
+    Ok(Loaded { model, info, sae })
+}
+
+/// The folder of a source.
+///
+/// # Errors
+/// A folder that is not there, or a hub model that is not in the local cache.
+pub(crate) fn folder(source: &ModelSource, assets: &Result<Assets, Problem>) -> Result<PathBuf, Problem> {
+    match source {
+        ModelSource::Demo => assets.as_ref().map(Assets::demo_model).map_err(Clone::clone),
+        ModelSource::Folder(dir) if dir.is_dir() => Ok(dir.clone()),
+        ModelSource::Folder(dir) => Err(problem::no_folder(dir)),
+        ModelSource::Hub(id) => {
+            let cache = hf_hub::Cache::from_env();
+            let config = cache.model(id.clone()).get("config.json");
+            config
+                .and_then(|path| path.parent().map(Path::to_owned))
+                .ok_or_else(|| problem::not_in_cache(id, cache.path()))
+        }
+    }
+}
+
+/// The SHA-256 of files in their order, first 16 hex digits.
+///
+/// # Errors
+/// A file that cannot be read, or a stop.
+fn hash(files: &[PathBuf], sink: &mut dyn Sink) -> Result<String, Problem> {
+    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |meta| meta.len());
+    let total: u64 = files.iter().map(size).sum();
+    let mut done = 0;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; HASH_CHUNK];
+    for path in files {
+        let mut file = File::open(path).map_err(|error| problem::read_failed(path, &error))?;
+        loop {
+            sink.check()?;
+            let n = file.read(&mut buffer).map_err(|error| problem::read_failed(path, &error))?;
+            if n == 0 {
+                break;
+            }
+            hasher.update(&buffer[..n]);
+            done += n as u64;
+            sink.step(done as usize, 2 * total as usize, "bytes");
+        }
+    }
+    let digits: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(digits[..HASH_DIGITS].to_owned())
+}
+
+fn info(source: &ModelSource, dir: &Path, model: &Model, sae: Option<&Sae>, hash: String) -> ModelInfo {
+    let config = model.config();
+    let name = match source {
+        ModelSource::Demo => "Tiller demo".to_owned(),
+        ModelSource::Hub(id) => id.rsplit('/').next().unwrap_or(id).to_owned(),
+        ModelSource::Folder(_) => dir.file_name().map_or_else(|| "model".to_owned(), |n| n.to_string_lossy().into()),
+    };
+    ModelInfo {
+        name,
+        source: source.clone(),
+        architecture: config.architecture.clone(),
+        n_layers: config.n_layers,
+        d_model: config.d_model,
+        n_heads: config.n_heads,
+        vocab_size: config.vocab_size,
+        context_len: config.context_len,
+        n_params: model.n_params(),
+        dtype: dtype_name(model.dtype()).to_owned(),
+        device: device::label(model.device()),
+        weights_bytes: model.weights_bytes(),
+        hash,
+        has_chat_template: model.template().is_some(),
+        n_sae_latents: sae.map_or(0, Sae::d_sae),
+        sae_block: sae.map(|sae| sae.site().block()),
+    }
+}
+
+fn dtype_name(dtype: DType) -> &'static str {
+    dtype.as_str()
+}
+
+impl Loaded {
+    /// The device the weights are on.
+    pub(crate) fn device(&self) -> &Device {
+        self.model.device()
+    }
+
+    /// Renders a conversation and opens the reply.
+    ///
+    /// # Errors
+    /// A model without a chat template, or a template that refuses the turns.
+    pub(crate) fn prompt(&self, turns: &[tiller_protocol::chat::Turn]) -> Result<Vec<u32>, Problem> {
+        let template = self.model.template().ok_or_else(|| problem::no_template(&self.info.name))?;
+        let text = template.render(turns, true).map_err(|error| problem::engine(&error))?;
+        self.model.tokenizer().encode(&text).map_err(|error| problem::engine(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::tests::Quiet;
+
+    #[test]
+    fn the_demo_model_loads() {
+        let assets = Assets::find();
+        let choice = (DeviceChoice::Cpu, DtypeChoice::Auto);
+        let loaded = load(&ModelSource::Demo, &assets, choice, &mut Quiet::default()).unwrap();
+        assert_eq!(loaded.info.hash.len(), HASH_DIGITS);
+        assert!(loaded.info.has_chat_template && loaded.info.n_sae_latents > 0);
+        assert_eq!((loaded.info.n_layers, loaded.info.dtype.as_str()), (6, "f32"));
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_a_way_out() {
+        let assets = Assets::find();
+        let hub = ModelSource::Hub("nobody/no-such-model".to_owned());
+        assert!(folder(&hub, &assets).unwrap_err().next_step.contains("hf download nobody/no-such-model"));
+        let gone = ModelSource::Folder("/no/such/folder".into());
+        assert!(folder(&gone, &assets).unwrap_err().cause.contains("/no/such/folder"));
+    }
+
+    #[test]
+    fn a_stop_ends_the_hash() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, b"abc").unwrap();
+        let files = [path];
+        let mut quiet = Quiet::default();
+        assert_eq!(hash(&files, &mut quiet).unwrap(), "ba7816bf8f01cfea");
+        quiet.stop_after = Some(0);
+        assert_eq!(hash(&files, &mut quiet), Err(problem::stopped()));
+    }
+}

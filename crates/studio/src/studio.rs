@@ -1,0 +1,253 @@
+//! Commands in, events out.
+//!
+//! Two threads stand behind [`Studio`]: `engine` owns the model and does one job at a time, `io` reads and writes the
+//! workspace. [`Studio::send`] never waits for either. Stop and live steering do not queue: they are set at once on
+//! handles that the running job reads before each step or token. A second job is refused with the name of the first.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Sender;
+use tiller_protocol::message::{Command, Event, JobId};
+use tiller_protocol::model::{DeviceChoice, DtypeChoice};
+use tiller_protocol::problem::Problem;
+use tiller_protocol::settings::AppSettings;
+
+use crate::assets::Assets;
+use crate::library::Library;
+use crate::live::LiveSteering;
+use crate::outbox::{Outbox, Wake};
+use crate::workspace::Workspace;
+use crate::{engine_thread, io_thread, problem};
+
+/// Commands that may wait for the io thread.
+const IO_QUEUE: usize = 1024;
+
+/// How the application is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StudioOptions {
+    /// Workspace folder; the platform's data folder when absent.
+    pub workspace: Option<PathBuf>,
+    /// Device for models, in place of the one in the settings.
+    pub device: Option<DeviceChoice>,
+    /// Number format of the weights, in place of the one in the settings.
+    pub dtype: Option<DtypeChoice>,
+}
+
+/// The application without a window.
+pub struct Studio {
+    shared: Arc<Shared>,
+    engine: Option<Sender<Command>>,
+    io: Option<Sender<Command>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What window, engine and io share.
+pub(crate) struct Shared {
+    /// Events on their way to the window.
+    pub(crate) outbox: Outbox,
+    /// The user's files.
+    pub(crate) workspace: Workspace,
+    /// Shipped files, or why there are none.
+    pub(crate) assets: Result<Assets, Problem>,
+    /// Personas.
+    pub(crate) library: Library,
+    /// Steering of replies.
+    pub(crate) live: LiveSteering,
+    /// Settings as last saved.
+    pub(crate) settings: Mutex<AppSettings>,
+    /// Device and number format asked for at the start, before the settings.
+    pub(crate) choice: (Option<DeviceChoice>, Option<DtypeChoice>),
+    current: Mutex<Option<Current>>,
+}
+
+/// The job that runs or is about to.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    /// Its number.
+    pub(crate) job: JobId,
+    /// What it does, for people.
+    pub(crate) title: String,
+    /// Set to stop it.
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl Shared {
+    /// The job that runs, if any.
+    pub(crate) fn current(&self) -> Option<Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Marks the engine as free and tells how the job ended. In this order, so that the window may start the next job
+    /// as soon as it hears of the end.
+    pub(crate) fn end_job(&self, event: Event) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.outbox.post(event);
+    }
+
+    /// Takes the engine for a job.
+    ///
+    /// # Errors
+    /// When another job has it.
+    fn begin_job(&self, job: JobId, title: String) -> Result<(), Problem> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = current.as_ref() {
+            return Err(problem::busy(&running.title));
+        }
+        *current = Some(Current { job, title, stop: Arc::default() });
+        Ok(())
+    }
+
+    fn fail(&self, job: Option<JobId>, problem: Problem) {
+        self.outbox.post(Event::Failed { job, problem });
+    }
+}
+
+impl Studio {
+    /// Opens the workspace and starts the threads. `wake` is called, from any thread, whenever there are new events.
+    ///
+    /// # Errors
+    /// A workspace that another window works in or that cannot be made.
+    pub fn open(options: &StudioOptions, wake: Wake) -> Result<Self, Problem> {
+        let workspace = Workspace::open(options.workspace.as_deref())?;
+        let assets = Assets::find();
+        let shipped = assets.as_ref().ok().map(Assets::personas);
+        let library = Library::new(shipped.into_iter().chain([workspace.personas()]).collect());
+        let (settings, notice) = workspace.load_settings();
+        let shared = Arc::new(Shared {
+            outbox: Outbox::new(wake),
+            workspace,
+            assets,
+            library,
+            live: LiveSteering::default(),
+            settings: Mutex::new(settings),
+            choice: (options.device, options.dtype),
+            current: Mutex::new(None),
+        });
+        if let Some(problem) = notice {
+            shared.fail(None, problem);
+        }
+        // One job runs at a time, so a few places are enough for whatever may be sent.
+        let (engine, engine_orders) = crossbeam_channel::bounded(4);
+        let (io, io_orders) = crossbeam_channel::bounded(IO_QUEUE);
+        let threads = vec![
+            engine_thread::start(Arc::clone(&shared), engine_orders)?,
+            io_thread::start(Arc::clone(&shared), io_orders)?,
+        ];
+        Ok(Self { shared, engine: Some(engine), io: Some(io), threads })
+    }
+
+    /// Hands in a command; never waits.
+    pub fn send(&self, command: Command) {
+        match command {
+            Command::Cancel(job) => {
+                if let Some(current) = self.shared.current().filter(|current| current.job == job) {
+                    current.stop.store(true, Ordering::Relaxed);
+                }
+            }
+            Command::SetSteering(steering) => self.shared.live.set(steering),
+            Command::UnloadModel => match self.shared.current() {
+                Some(running) => self.shared.fail(None, problem::busy(&running.title)),
+                None => self.queue(self.engine.as_ref(), Command::UnloadModel),
+            },
+            command => match Self::job(&command) {
+                Some((job, title)) => match self.shared.begin_job(job, title) {
+                    Ok(()) => self.queue(self.engine.as_ref(), command),
+                    Err(problem) => self.shared.fail(Some(job), problem),
+                },
+                None => self.queue(self.io.as_ref(), command),
+            },
+        }
+    }
+
+    /// The next event, if there is one.
+    pub fn try_event(&self) -> Option<Event> {
+        self.shared.outbox.take()
+    }
+
+    /// The folder that holds what the user has made.
+    pub fn workspace(&self) -> &Path {
+        self.shared.workspace.root()
+    }
+
+    fn queue(&self, channel: Option<&Sender<Command>>, command: Command) {
+        let refused = channel.is_none_or(|channel| channel.try_send(command).is_err());
+        if refused {
+            self.shared.fail(None, problem::bad_input("too many commands are waiting", "Try again in a moment."));
+        }
+    }
+
+    /// Number and title of a command that is a job of the engine.
+    fn job(command: &Command) -> Option<(JobId, String)> {
+        match command {
+            Command::LoadModel { job, .. } => Some((*job, "Loading the model".to_owned())),
+            Command::Extract { job, persona, .. } => Some((*job, format!("Extracting {}", title_case(persona)))),
+            Command::StartDiscovery { job, settings } => {
+                Some((*job, format!("Discovering prompts for {}", title_case(&settings.persona))))
+            }
+            Command::Evaluate { job, persona, .. } => Some((*job, format!("Measuring {}", title_case(persona)))),
+            Command::Say { job, .. } => Some((*job, "Replying".to_owned())),
+            Command::Refresh
+            | Command::UnloadModel
+            | Command::SetSteering(_)
+            | Command::Cancel(_)
+            | Command::OpenRun { .. }
+            | Command::SaveSettings(_)
+            | Command::ExportText { .. }
+            | Command::ExportVector { .. }
+            | Command::DeleteVector(_)
+            | Command::RestoreVector(_) => None,
+        }
+    }
+}
+
+/// A persona's id as a name: looking its real name up would mean to wait for the disk.
+fn title_case(id: &str) -> String {
+    let mut chars = id.chars();
+    let first = chars.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(chars.map(|c| if matches!(c, '-' | '_') { ' ' } else { c })).collect()
+}
+
+impl Drop for Studio {
+    fn drop(&mut self) {
+        if let Some(current) = self.shared.current() {
+            current.stop.store(true, Ordering::Relaxed);
+        }
+        self.engine = None;
+        self.io = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a thread of the studio ended with a panic");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub(crate) mod tests_support {
+    //! What the threads share, without the threads.
+
+    use super::*;
+
+    /// An idle application with one job begun.
+    pub(crate) fn shared(title: &str) -> (Shared, Current) {
+        let shared = Shared {
+            outbox: Outbox::new(Arc::new(|| ())),
+            workspace: Workspace::temp(),
+            assets: Assets::find(),
+            library: Library::new(vec![]),
+            live: LiveSteering::default(),
+            settings: Mutex::default(),
+            choice: (None, None),
+            current: Mutex::default(),
+        };
+        shared.begin_job(JobId(1), title.to_owned()).expect("nothing else runs");
+        let current = shared.current().expect("the job has begun");
+        (shared, current)
+    }
+}
