@@ -1,0 +1,91 @@
+//! The application as a test drives it: commands in, events out, with a deadline on every wait.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use tiller_protocol::message::{Command, Event, JobId};
+use tiller_protocol::model::{ModelInfo, ModelSource};
+use tiller_protocol::problem::Problem;
+use tiller_studio::{Studio, StudioOptions};
+
+/// Longest wait for one event. Generous: the tests may share a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An open application.
+pub(crate) struct Desk {
+    /// The application.
+    pub(crate) studio: Studio,
+    next_job: u64,
+}
+
+impl Desk {
+    /// Opens the application on a workspace folder.
+    pub(crate) fn open(workspace: &Path) -> Result<Self> {
+        let options = StudioOptions { workspace: Some(workspace.to_path_buf()), ..StudioOptions::default() };
+        Ok(Self { studio: Studio::open(&options, Arc::new(|| ()))?, next_job: 1 })
+    }
+
+    /// Sends a command.
+    pub(crate) fn send(&self, command: Command) {
+        self.studio.send(command);
+    }
+
+    /// Starts a job made by `command` and returns its number.
+    pub(crate) fn start(&mut self, command: impl FnOnce(JobId) -> Command) -> JobId {
+        let job = JobId(self.next_job);
+        self.next_job += 1;
+        self.send(command(job));
+        job
+    }
+
+    /// The first event that `wanted` takes; those before it are dropped.
+    pub(crate) fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        while Instant::now() < deadline {
+            match self.studio.try_event() {
+                Some(event) => match wanted(&event) {
+                    Some(found) => return Ok(found),
+                    None => seen.push(event),
+                },
+                None => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+        let last: Vec<&Event> = seen.iter().rev().take(3).collect();
+        bail!("{what} did not come; of {} events the last were {last:?}", seen.len())
+    }
+
+    /// The problem that `job` fails with.
+    pub(crate) fn wait_failure(&self, job: JobId) -> Result<Problem> {
+        self.wait("a failure", |event| match event {
+            Event::Failed { job: Some(failed), problem } if *failed == job => Some(Ok(problem.clone())),
+            other if ends(other, job) => Some(Err(anyhow::anyhow!("the job ended with {other:?}"))),
+            _ => None,
+        })?
+    }
+
+    /// Loads a model and waits until it is there.
+    pub(crate) fn load(&mut self, source: ModelSource) -> Result<ModelInfo> {
+        let job = self.start(|job| Command::LoadModel { job, source });
+        self.wait("the model", |event| match event {
+            Event::ModelReady { job: ready, info } if *ready == job => Some(Ok(info.as_ref().clone())),
+            Event::Failed { job: Some(failed), problem } if *failed == job => Some(Err(problem.clone().into())),
+            _ => None,
+        })?
+    }
+}
+
+/// Whether an event ends `job` in another way than by failing.
+pub(crate) fn ends(event: &Event, job: JobId) -> bool {
+    match event {
+        Event::ModelReady { job: ended, .. }
+        | Event::VectorReady { job: ended, .. }
+        | Event::DiscoveryDone { job: ended, .. }
+        | Event::Evaluated { job: ended, .. }
+        | Event::ChatDone { job: ended }
+        | Event::Stopped { job: ended } => *ended == job,
+        _ => false,
+    }
+}

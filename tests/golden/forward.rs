@@ -1,0 +1,192 @@
+//! Residuals and logits.
+
+use anyhow::Result;
+use tiller_engine::{Edit, Parent, Request, Tensor, TokenTree};
+use tiller_protocol::steering::Positions;
+
+use super::FORWARD_BOUND;
+use super::fixture::{Golden, N_SEQUENCES, assert_near, node};
+
+#[test]
+fn residuals_and_logits_equal_transformers() -> Result<()> {
+    for golden in Golden::all()? {
+        for index in 0..N_SEQUENCES {
+            let ids = golden.sequence(index)?;
+            let output = golden.run(&TokenTree::sequence(&ids))?;
+            assert_eq!(output.resid_post.len(), golden.blocks().len());
+            for (block, resid) in &output.resid_post {
+                golden.assert_rows(resid, &format!("{index}.resid_post.{block}"), 0..ids.len(), FORWARD_BOUND)?;
+            }
+            let logits = golden.model.logits(&output.last)?;
+            golden.assert_rows(&logits, &format!("{index}.logits"), 0..ids.len(), FORWARD_BOUND)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_cache_may_be_split_anywhere() -> Result<()> {
+    for golden in Golden::all()? {
+        let ids = golden.sequence(1)?;
+        for at in 1..ids.len() {
+            let cache = golden.model.prefill(&ids[..at], None)?;
+            assert_eq!(cache.len(), at);
+            let mut tree = TokenTree::new();
+            tree.push(node(Parent::Cache(0), &ids[at..]));
+            let output = golden.model.forward(&Request { caches: &[&cache], ..Request::new(&tree) })?;
+            let logits = golden.model.logits(&output.last)?;
+            golden.assert_rows(&logits, "1.logits", at..ids.len(), FORWARD_BOUND)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_cache_grows_token_by_token() -> Result<()> {
+    for golden in Golden::all()? {
+        let ids = golden.sequence(2)?;
+        let mut cache = golden.model.prefill(&ids[..1], None)?;
+        for at in 1..ids.len() {
+            let mut tree = TokenTree::new();
+            tree.push(node(Parent::Cache(0), &ids[at..=at]));
+            let mut output =
+                golden.model.forward(&Request { caches: &[&cache], keep_kv: true, ..Request::new(&tree) })?;
+            let logits = golden.model.logits(&output.last)?;
+            golden.assert_rows(&logits, "2.logits", at..at + 1, FORWARD_BOUND)?;
+            cache = output.caches.remove(0);
+            assert_eq!(cache.len(), at + 1);
+        }
+    }
+    Ok(())
+}
+
+/// All golden sequences in one tree, the longest in three runs, with a branch that goes elsewhere.
+#[test]
+fn a_batched_tree_equals_single_sequences() -> Result<()> {
+    for golden in Golden::all()? {
+        let (short, middle, long) = (golden.sequence(0)?, golden.sequence(1)?, golden.sequence(2)?);
+        let mut tree = TokenTree::new();
+        tree.push(node(Parent::Root, &long[..20]));
+        tree.push(node(Parent::Root, &short));
+        // Continues only the first 12 of the 20 tokens above it.
+        tree.push(node(Parent::Node { node: 0, len: 12 }, &long[12..30]));
+        tree.push(node(Parent::Root, &middle));
+        tree.push(node(Parent::Node { node: 2, len: 18 }, &long[30..]));
+        let branch = tree.push(node(Parent::Node { node: 2, len: 5 }, &middle));
+        let output = golden.run(&tree)?;
+        let places = [(0, 2, 0..20), (1, 0, 0..1), (2, 2, 12..30), (3, 1, 0..middle.len()), (4, 2, 30..long.len())];
+        let logits = golden.model.logits(&output.last)?;
+        for (index, sequence, rows) in places {
+            let found = logits.narrow(0, tree.offset(index), rows.len())?;
+            golden.assert_rows(&found, &format!("{sequence}.logits"), rows.clone(), FORWARD_BOUND)?;
+            for (block, resid) in &output.resid_post {
+                let found = resid.narrow(0, tree.offset(index), rows.len())?;
+                golden.assert_rows(&found, &format!("{sequence}.resid_post.{block}"), rows.clone(), FORWARD_BOUND)?;
+            }
+        }
+        let alone = [&long[..17], &middle].concat();
+        let expected = golden.run(&TokenTree::sequence(&alone))?.last.narrow(0, 17, middle.len())?;
+        let found = output.last.narrow(0, tree.offset(branch), middle.len())?;
+        assert_near(&found, &expected, FORWARD_BOUND, &format!("{}: branch", golden.name))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn several_caches_serve_one_batch() -> Result<()> {
+    for golden in Golden::all()? {
+        let (middle, long) = (golden.sequence(1)?, golden.sequence(2)?);
+        let (first, second) = (golden.model.prefill(&middle[..3], None)?, golden.model.prefill(&long[..33], None)?);
+        let second = golden.model.prefill(&long[33..36], Some(&second))?;
+        assert_eq!(second.len(), 36);
+        let mut tree = TokenTree::new();
+        tree.push(node(Parent::Cache(1), &long[36..]));
+        tree.push(node(Parent::Cache(0), &middle[3..]));
+        let output = golden.model.forward(&Request { caches: &[&first, &second], ..Request::new(&tree) })?;
+        let logits = golden.model.logits(&output.last)?;
+        golden.assert_rows(&logits.narrow(0, 0, 4)?, "2.logits", 36..40, FORWARD_BOUND)?;
+        golden.assert_rows(&logits.narrow(0, 4, middle.len() - 3)?, "1.logits", 3..middle.len(), FORWARD_BOUND)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn stopping_early_gives_the_same_residual() -> Result<()> {
+    for golden in Golden::all()? {
+        let ids = golden.sequence(2)?;
+        for block in golden.blocks() {
+            let tree = TokenTree::sequence(&ids);
+            let output = golden.model.forward(&Request { last_block: Some(block), ..Request::new(&tree) })?;
+            golden.assert_rows(&output.last, &format!("2.resid_post.{block}"), 0..ids.len(), FORWARD_BOUND)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn cross_entropy_equals_the_logits() -> Result<()> {
+    for golden in Golden::all()? {
+        let ids = golden.sequence(2)?;
+        let resid = golden.run(&TokenTree::sequence(&ids))?.last.narrow(0, 0, ids.len() - 1)?;
+        let found = golden.model.cross_entropy(&resid, &ids[1..])?;
+        let logits: Vec<Vec<f32>> = golden.tensor("2.logits")?.to_vec2()?;
+        let expected: Vec<f64> = logits.iter().zip(&ids[1..]).map(|(row, id)| minus_log_prob(row, *id)).collect();
+        let expected = Tensor::new(expected, golden.model.device())?;
+        assert_near(&found, &expected, FORWARD_BOUND, &format!("{}: cross-entropy", golden.name))?;
+    }
+    Ok(())
+}
+
+fn minus_log_prob(logits: &[f32], id: u32) -> f64 {
+    let most = logits.iter().fold(f64::MIN, |most, x| most.max(f64::from(*x)));
+    let sum: f64 = logits.iter().map(|x| (f64::from(*x) - most).exp()).sum();
+    most + sum.ln() - f64::from(logits[id as usize])
+}
+
+#[test]
+fn strength_zero_changes_no_bit() -> Result<()> {
+    for golden in Golden::all()? {
+        let tree = TokenTree::sequence(&golden.sequence(2)?);
+        let bits = |edits: &[Edit]| -> Result<Vec<u32>> {
+            let output = golden.model.forward(&Request { edits, ..Request::new(&tree) })?;
+            let logits: Vec<f32> = golden.model.logits(&output.last)?.flatten_all()?.to_vec1()?;
+            Ok(logits.iter().map(|x| x.to_bits()).collect())
+        };
+        let delta = golden.tensor("direction")?.zeros_like()?;
+        let edit = Edit { block: 1, delta, positions: Positions::All };
+        assert_eq!(bits(&[])?, bits(&[edit])?, "{}", golden.name);
+    }
+    Ok(())
+}
+
+/// The edited block's own residual moves by exactly the edit, where it should, and nowhere before.
+#[test]
+fn an_edit_lands_where_it_is_told() -> Result<()> {
+    let golden = Golden::load("llama3-v4", "llama3-v4")?;
+    let ids = golden.sequence(1)?;
+    let tree = TokenTree::sequence(&ids);
+    let delta = golden.tensor("direction")?.clone();
+    let n = ids.len();
+    // The first position is never edited.
+    let cases = [
+        (Positions::All, 1..n),
+        (Positions::Prompt, 1..n),
+        (Positions::LastPrompt, n - 1..n),
+        (Positions::Generated, n - 1..n),
+    ];
+    for (positions, touched) in cases {
+        let edits = [Edit { block: 0, delta: delta.clone(), positions }];
+        let output = golden.model.forward(&Request { edits: &edits, capture: &[0], ..Request::new(&tree) })?;
+        let moved = (&output.resid_post[0].1 - golden.tensor("1.resid_post.0")?)?;
+        for row in 0..n {
+            let expected = if touched.contains(&row) { delta.clone() } else { delta.zeros_like()? };
+            let error = (moved.get(row)? - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(error < 1e-4, "{positions:?}, position {row}: {error}");
+        }
+        let later = golden.model.logits(&output.last)?.get(n - 1)?;
+        let plain_row = golden.tensor("1.logits")?.get(n - 1)?;
+        let change = (later - plain_row)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        assert!(change > 1e-2, "{positions:?} changes nothing later on");
+    }
+    Ok(())
+}
