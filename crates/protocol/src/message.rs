@@ -73,6 +73,9 @@ pub enum Command {
         sampling: Sampling,
         /// Also stream the plain model's reply, same seed.
         side_by_side: bool,
+        /// What the plain model is asked when it differs, e.g. without the discovered prompt; `turns` when absent.
+        #[serde(default)]
+        plain_turns: Option<Vec<Turn>>,
     },
     /// Replace the steering that replies use; acts from the next token of a reply in flight.
     SetSteering(Steering),

@@ -66,8 +66,8 @@ impl Engine {
         let shared = Arc::clone(&self.shared);
         match command {
             Command::LoadModel { source, .. } => self.load(job, &source, sink),
-            Command::Say { turns, sampling, side_by_side, .. } => {
-                let ask = chat::Ask { turns, sampling, side_by_side };
+            Command::Say { turns, sampling, side_by_side, plain_turns, .. } => {
+                let ask = chat::Ask { turns, sampling, side_by_side, plain_turns };
                 chat::say(self.loaded()?, &ask, &shared.live, &shared.workspace, sink)?;
                 Ok(Event::ChatDone { job })
             }

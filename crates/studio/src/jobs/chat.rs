@@ -24,6 +24,8 @@ pub(crate) struct Ask {
     pub(crate) sampling: Sampling,
     /// Also the plain model's reply, same seed.
     pub(crate) side_by_side: bool,
+    /// What the plain model is asked, when it differs.
+    pub(crate) plain_turns: Option<Vec<Turn>>,
 }
 
 /// Streams the replies. The steering is read before every token; a stop keeps what is written.
@@ -44,12 +46,13 @@ pub(crate) fn say(
         ));
     }
     let prompt = loaded.prompt(&ask.turns)?;
+    let plain_prompt = ask.plain_turns.as_ref().map_or_else(|| Ok(prompt.clone()), |turns| loaded.prompt(turns))?;
     let steered = LiveEdits::new(live, workspace, &loaded.info, loaded.device());
     let none: Arc<Vec<Edit>> = Arc::default();
     let (edits_now, no_edits) = (|| steered.now(), || Arc::clone(&none));
-    let mut replies = vec![Reply { prompt: prompt.clone(), edits: &edits_now }];
+    let mut replies = vec![Reply { prompt, edits: &edits_now }];
     if ask.side_by_side {
-        replies.push(Reply { prompt, edits: &no_edits });
+        replies.push(Reply { prompt: plain_prompt, edits: &no_edits });
     }
     let side = |i: usize| if i == 0 { Side::Steered } else { Side::Plain };
     let began = Instant::now();
@@ -90,6 +93,7 @@ mod tests {
             turns: vec![Turn { role: Role::User, content: text.to_owned() }],
             sampling: Sampling { max_tokens: 24, ..Sampling::default() },
             side_by_side: true,
+            plain_turns: None,
         }
     }
 

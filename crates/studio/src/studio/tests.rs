@@ -60,6 +60,7 @@ fn say(job: u64, max_tokens: usize) -> Command {
         turns: vec![Turn { role: Role::User, content: "Tell me about the fox.".to_owned() }],
         sampling: Sampling { max_tokens, temperature: 1.5, top_p: 1.0, ..Sampling::default() },
         side_by_side: true,
+        plain_turns: None,
     }
 }
 
