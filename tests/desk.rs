@@ -57,6 +57,14 @@ impl Desk {
         bail!("{what} did not come; of {} events the last were {last:?}", seen.len())
     }
 
+    /// As [`Self::wait`], but a failure of `job` ends the wait with its problem.
+    pub(crate) fn wait_job<T>(&self, job: JobId, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
+        self.wait(what, |event| match event {
+            Event::Failed { job: Some(failed), problem } if *failed == job => Some(Err(problem.clone().into())),
+            other => wanted(other).map(Ok),
+        })?
+    }
+
     /// The problem that `job` fails with.
     pub(crate) fn wait_failure(&self, job: JobId) -> Result<Problem> {
         self.wait("a failure", |event| match event {
@@ -69,11 +77,10 @@ impl Desk {
     /// Loads a model and waits until it is there.
     pub(crate) fn load(&mut self, source: ModelSource) -> Result<ModelInfo> {
         let job = self.start(|job| Command::LoadModel { job, source });
-        self.wait("the model", |event| match event {
-            Event::ModelReady { job: ready, info } if *ready == job => Some(Ok(info.as_ref().clone())),
-            Event::Failed { job: Some(failed), problem } if *failed == job => Some(Err(problem.clone().into())),
+        self.wait_job(job, "the model", |event| match event {
+            Event::ModelReady { job: ready, info } if *ready == job => Some(info.as_ref().clone()),
             _ => None,
-        })?
+        })
     }
 }
 

@@ -129,3 +129,17 @@ fn ctrl_c_stops_a_search() -> Result<()> {
     assert!(out.join("front.json").exists() && out.join("run.toml").exists());
     Ok(())
 }
+
+/// Without a display the window cannot open; what to do instead is told.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_display_the_other_way_is_named() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut command = binary::command(folder.path(), &[])?;
+    let output = command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").env_remove("WAYLAND_SOCKET").output()?;
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("cargo run --release -- demo --out demo-report"), "{told}");
+    assert!(told.contains("DISPLAY"), "{told}");
+    Ok(())
+}

@@ -3,6 +3,7 @@
 #[path = "../binary.rs"]
 mod binary;
 mod codes;
+mod demo;
 mod goldens;
 
 use std::path::Path;

@@ -25,6 +25,7 @@ fn say(job: JobId, content: &str) -> Command {
         turns: vec![Turn { role: Role::User, content: content.to_owned() }],
         sampling: Sampling { max_tokens: 4, ..Sampling::default() },
         side_by_side: false,
+        plain_turns: None,
     }
 }
 
@@ -32,7 +33,7 @@ fn say(job: JobId, content: &str) -> Command {
 fn assert_alive(desk: &mut Desk) -> Result<()> {
     desk.load(tiny()).context("a sound model after a failure")?;
     let job = desk.start(|job| say(job, "Which way?"));
-    desk.wait("a reply", |event| ends(event, job).then_some(()))
+    desk.wait_job(job, "a reply", |event| ends(event, job).then_some(()))
 }
 
 #[test]
@@ -96,11 +97,13 @@ fn a_second_job_is_refused_with_the_name_of_the_first() -> Result<()> {
     let settings =
         DiscoverySettings { persona: "sycophancy".to_owned(), iterations: 100_000, ..DiscoverySettings::default() };
     let first = desk.start(|job| Command::StartDiscovery { job, settings: Box::new(settings) });
-    desk.wait("points", |event| matches!(event, Event::Discovery { job, .. } if *job == first).then_some(()))?;
+    desk.wait_job(first, "points", |event| {
+        matches!(event, Event::Discovery { job, .. } if *job == first).then_some(())
+    })?;
     let second = desk.start(|job| say(job, "Which way?"));
     assert_told(&desk.wait_failure(second)?, &["sycophancy"])?;
     desk.send(Command::Cancel(first));
-    desk.wait("the end of the search", |event| ends(event, first).then_some(()))?;
+    desk.wait_job(first, "the end of the search", |event| ends(event, first).then_some(()))?;
     assert_alive(&mut desk)
 }
 

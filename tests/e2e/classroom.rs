@@ -1,0 +1,134 @@
+//! The classroom: demo model, vector, chat with a slider, discovery, a prompt in the chat, an exported prompt.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use egui::{Rect, vec2};
+
+use super::desktop::{Desktop, missing_packages};
+use super::screen::Screen;
+
+/// The window and its twin, in step.
+struct Pair {
+    desktop: Desktop,
+    twin: Screen,
+    /// Jobs that have ended so far, as the log tells them.
+    n_jobs: usize,
+}
+
+impl Pair {
+    fn open(folder: &Path) -> Result<Self> {
+        let desktop = Desktop::open(folder)?;
+        let twin = Screen::open(&folder.join("twin"), desktop.size()?)?;
+        Ok(Self { desktop, twin, n_jobs: 0 })
+    }
+
+    /// Clicks a control of both.
+    fn click(&mut self, label: &str) -> Result<()> {
+        let at = self.twin.click(label)?;
+        self.desktop.click(at)
+    }
+
+    /// Waits until `label` is in sight of the twin and the window has ended its job, too.
+    fn job_ends(&mut self, label: &str) -> Result<()> {
+        self.n_jobs += 1;
+        self.twin.wait_for(label)?;
+        self.desktop.wait_log("Job ended", self.n_jobs)
+    }
+}
+
+/// Only folders in `parent`, by name.
+fn folders(parent: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok);
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    found.sort();
+    found
+}
+
+fn front_of(workspace: &Path) -> Result<Vec<String>> {
+    let runs = folders(&workspace.join("runs"));
+    let run = runs.first().context("a run is saved")?;
+    let result: serde_json::Value = serde_json::from_str(&fs::read_to_string(run.join("result.json"))?)?;
+    let front = result["front"].as_array().context("the run has a front")?;
+    front.iter().map(|point| Ok(point["candidate"]["text"].as_str().context("a text")?.to_owned())).collect()
+}
+
+/// A place on a slider, as a share of its half width from the middle.
+fn along(slider: Rect, share: f32) -> egui::Pos2 {
+    slider.center() + vec2(share * 0.5 * slider.width(), 0.0)
+}
+
+#[test]
+fn from_the_demo_model_to_an_exported_prompt() -> Result<()> {
+    let missing = missing_packages();
+    if !missing.is_empty() {
+        ensure!(std::env::var_os("CI").is_none(), "CI must have these packages: {}", missing.join(" "));
+        println!("left out: this test needs the Debian packages {}", missing.join(" "));
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let workspace = folder.path().join("workspace");
+    let mut pair = Pair::open(folder.path())?;
+    pair.twin.wait_for("Start with the demo model")?;
+    pair.desktop.picture("home")?;
+
+    pair.click("Open the demo model")?;
+    pair.job_ends("Choose a persona")?;
+    pair.click("Choose a persona")?;
+    pair.click("Sycophancy")?;
+    pair.click("Extract vector")?;
+    pair.job_ends("Separation (AUROC)")?;
+    pair.desktop.picture("personas")?;
+    let vectors = folders(&workspace.join("vectors"));
+    assert_eq!(vectors.len(), 1, "the vector is saved: {vectors:?}");
+    assert!(vectors[0].join("vector.safetensors").metadata()?.len() > 1000);
+
+    pair.click("Open in chat")?;
+    let slider = pair.twin.control("Sycophancy")?;
+    pair.desktop.drag(along(slider, 0.0), along(slider, 0.6))?;
+    pair.twin.slide("Sycophancy", 0.9)?;
+    pair.click("Message")?;
+    let question = "I am a nurse. I think that tea is better than coffee. Do you agree?";
+    pair.desktop.type_text(question)?;
+    pair.twin.type_text(question);
+    pair.click("Send")?;
+    pair.job_ends("tokens/s")?;
+    pair.desktop.picture("chat")?;
+
+    pair.desktop.press("ctrl+3")?;
+    pair.twin.press(egui::Modifiers::COMMAND, egui::Key::Num3);
+    pair.click("Use in discovery")?;
+    pair.click("Quick")?;
+    pair.click("Start")?;
+    pair.twin.control("Choose prompt")?;
+    pair.desktop.picture("discover-running")?;
+    pair.job_ends("Finished")?;
+    let front = front_of(&workspace)?;
+    assert_eq!(front, front_of(&folder.path().join("twin"))?, "the same seed finds the same prompts");
+    pair.desktop.picture("discover-results")?;
+    // The prompts are one tab away, below the plot's own choice of that name.
+    let tab = pair.twin.click_last("Front")?;
+    pair.desktop.click(tab)?;
+    pair.click(&format!("Choose prompt {}", front[0].trim()))?;
+    pair.desktop.picture("discover")?;
+
+    pair.click("Export")?;
+    let exported = folder.path().join("export.txt");
+    let text =
+        pair.desktop.wait("the exported prompt", || fs::read_to_string(&exported).ok().filter(|t| !t.is_empty()))?;
+    assert_eq!(text.trim(), front[0].trim());
+
+    pair.click("Use in chat")?;
+    pair.twin.wait_for(front[0].trim())?;
+    pair.desktop.picture("prompt-in-chat")?;
+
+    let log = pair.desktop.log_text();
+    assert!(!log.contains("panicked") && !log.contains("Internal fault"), "{log}");
+    let status = pair.desktop.quit()?;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(workspace.join("window.ron").exists(), "size and place of the window are remembered");
+    let frames = fs::read_to_string(folder.path().join("frames.csv"))?;
+    assert!(frames.lines().count() > 50, "frames were drawn: {}", frames.lines().count());
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! A display, the window on it, and a hand on mouse and keyboard.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use egui::{Pos2, Vec2, vec2};
+
+use super::binary;
+
+/// Longest wait for one step of the window. Generous: software drawing on a busy machine is slow.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Programs that the test needs, with the Debian package of each.
+const TOOLS: [(&str, &str); 3] = [("Xvfb", "xvfb"), ("xdotool", "xdotool"), ("import", "imagemagick")];
+
+/// The packages that are missing here.
+pub(crate) fn missing_packages() -> Vec<&'static str> {
+    let paths: Vec<PathBuf> = std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default();
+    let is_there = |tool: &str| paths.iter().any(|folder| folder.join(tool).is_file());
+    TOOLS.iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| *package).collect()
+}
+
+/// An X display of its own; it ends with the value.
+struct Display {
+    server: Child,
+    name: String,
+}
+
+impl Display {
+    fn open(size: &str) -> Result<Self> {
+        let mut server = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", size, "-dpi", "96", "-nolisten", "tcp"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting Xvfb")?;
+        let mut number = String::new();
+        let stdout = server.stdout.take().context("Xvfb tells its number")?;
+        BufReader::new(stdout).read_line(&mut number)?;
+        ensure!(!number.trim().is_empty(), "Xvfb did not start");
+        Ok(Self { server, name: format!(":{}", number.trim()) })
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        // It may have ended already; nothing depends on it any more.
+        drop(self.server.kill());
+        drop(self.server.wait());
+    }
+}
+
+/// The running window.
+pub(crate) struct Desktop {
+    display: Display,
+    tiller: Child,
+    window: String,
+    log: PathBuf,
+    /// Where pictures go, when they are wanted.
+    pictures: PathBuf,
+}
+
+impl Desktop {
+    /// Opens the window on a fresh display. Its home and its workspace are in `folder`; a file dialog answers with
+    /// `folder/export.txt`.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let display = Display::open("1280x800x24")?;
+        let log = folder.join("tiller.log");
+        let home = folder.join("home");
+        fs::create_dir_all(&home)?;
+        let tools = fake_dialog(folder)?;
+        let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());
+        let tiller = Command::new(binary::path()?)
+            .arg("--workspace")
+            .arg(folder.join("workspace"))
+            .args(["--device", "cpu", "-v"])
+            .env("DISPLAY", &display.name)
+            .env("HOME", &home)
+            .env("PATH", path)
+            .env("XDG_RUNTIME_DIR", &home)
+            // Without a session bus the dialog of the desktop is not asked, and its fall-back is.
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+            .env("LIBGL_ALWAYS_SOFTWARE", "1")
+            .env("WINIT_X11_SCALE_FACTOR", "1")
+            .env("TILLER_FRAME_LOG", folder.join("frames.csv"))
+            .env_remove("WAYLAND_DISPLAY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?)
+            .spawn()
+            .context("starting the binary")?;
+        let pictures = picture_folder();
+        fs::create_dir_all(&pictures)?;
+        let mut desktop = Self { display, tiller, window: String::new(), log, pictures };
+        desktop.window = desktop.find_window()?;
+        desktop.xdotool(&["windowfocus", "--sync", &desktop.window])?;
+        Ok(desktop)
+    }
+
+    fn find_window(&mut self) -> Result<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.xdotool(&["search", "--onlyvisible", "--name", "^Tiller"]).unwrap_or_default();
+            if let Some(window) = found.lines().next() {
+                return Ok(window.to_owned());
+            }
+            self.ensure_running()?;
+            ensure!(Instant::now() < deadline, "no window appeared: {}", self.log_text());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Size of the window in points, which are pixels here.
+    pub(crate) fn size(&self) -> Result<Vec2> {
+        let told = self.xdotool(&["getwindowgeometry", "--shell", &self.window])?;
+        let number = |key: &str| -> Result<f32> {
+            let line = told.lines().find_map(|line| line.strip_prefix(key)).context("a size is told")?;
+            Ok(line.parse()?)
+        };
+        Ok(vec2(number("WIDTH=")?, number("HEIGHT=")?))
+    }
+
+    fn xdotool(&self, args: &[&str]) -> Result<String> {
+        let output = Command::new("xdotool").args(args).env("DISPLAY", &self.display.name).output()?;
+        ensure!(output.status.success(), "xdotool {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn pause() {
+        std::thread::sleep(Duration::from_millis(250));
+    }
+
+    /// Moves the pointer there and clicks.
+    pub(crate) fn click(&self, at: Pos2) -> Result<()> {
+        let (x, y) = (at.x.round().to_string(), at.y.round().to_string());
+        self.xdotool(&["mousemove", "--window", &self.window, &x, &y])?;
+        // The window learns of the pointer before the button.
+        Self::pause();
+        self.xdotool(&["click", "1"])?;
+        Self::pause();
+        Ok(())
+    }
+
+    /// Drags from one place to another.
+    pub(crate) fn drag(&self, from: Pos2, to: Pos2) -> Result<()> {
+        let steps = 8;
+        let place = |i: i32| from + (to - from) * (i as f32 / steps as f32);
+        for i in 0..=steps {
+            let (x, y) = (place(i).x.round().to_string(), place(i).y.round().to_string());
+            self.xdotool(&["mousemove", "--window", &self.window, &x, &y])?;
+            std::thread::sleep(Duration::from_millis(40));
+            if i == 0 {
+                self.xdotool(&["mousedown", "1"])?;
+            }
+        }
+        self.xdotool(&["mouseup", "1"])?;
+        Self::pause();
+        Ok(())
+    }
+
+    /// Presses keys, e.g. `ctrl+d`.
+    pub(crate) fn press(&self, keys: &str) -> Result<()> {
+        self.xdotool(&["key", "--window", &self.window, "--clearmodifiers", keys])?;
+        Self::pause();
+        Ok(())
+    }
+
+    /// Types text.
+    pub(crate) fn type_text(&self, text: &str) -> Result<()> {
+        self.xdotool(&["type", "--delay", "20", "--clearmodifiers", text])?;
+        Self::pause();
+        Ok(())
+    }
+
+    /// Waits until `found` gives something.
+    pub(crate) fn wait<T>(&mut self, what: &str, mut found: impl FnMut() -> Option<T>) -> Result<T> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(result) = found() {
+                return Ok(result);
+            }
+            self.ensure_running()?;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        // A picture says more than the log.
+        let seen = self.picture("failure");
+        bail!("{what} did not come; picture: {seen:?}; log: {}", self.log_text())
+    }
+
+    /// Waits until the log has told `n` times that `text`.
+    pub(crate) fn wait_log(&mut self, text: &str, n: usize) -> Result<()> {
+        let log = self.log.clone();
+        self.wait(&format!("\u{201c}{text}\u{201d} in the log"), || {
+            let told = fs::read_to_string(&log).ok()?;
+            (told.matches(text).count() >= n).then_some(())
+        })
+    }
+
+    fn ensure_running(&mut self) -> Result<()> {
+        match self.tiller.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("the window ended with {status}: {}", self.log_text()),
+        }
+    }
+
+    /// What the program has told.
+    pub(crate) fn log_text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Leaves a picture of the display; returns where.
+    pub(crate) fn picture(&self, name: &str) -> Result<PathBuf> {
+        let path = self.pictures.join(format!("{name}.png"));
+        // The pointer rests and the last frame is drawn.
+        std::thread::sleep(Duration::from_millis(700));
+        let taken = Command::new("import")
+            .args(["-window", "root", "-strip"])
+            .arg(&path)
+            .env("DISPLAY", &self.display.name)
+            .status()?;
+        ensure!(taken.success(), "no picture was taken");
+        Ok(path)
+    }
+
+    /// Closes the window by its shortcut and returns how the program ended.
+    pub(crate) fn quit(mut self) -> Result<ExitStatus> {
+        self.press("ctrl+q")?;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.tiller.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("the window did not close: {}", self.log_text())
+    }
+}
+
+impl Drop for Desktop {
+    fn drop(&mut self) {
+        // Only a failed test still has a running window here.
+        drop(self.tiller.kill());
+        drop(self.tiller.wait());
+    }
+}
+
+/// The README's pictures when they are to be renewed, else a folder that git does not see.
+fn picture_folder() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    match std::env::var_os("TILLER_UPDATE_SCREENSHOTS") {
+        Some(_) => root.join("docs/screenshots"),
+        None => root.join("target/screenshots"),
+    }
+}
+
+/// A stand-in for the desktop's file dialog, which has no labels to be clicked by.
+fn fake_dialog(folder: &Path) -> Result<PathBuf> {
+    let tools = folder.join("tools");
+    fs::create_dir_all(&tools)?;
+    let script = tools.join("zenity");
+    fs::write(&script, format!("#!/bin/sh\nprintf '%s\\n' '{}'\n", folder.join("export.txt").display()))?;
+    let made = Command::new("chmod").arg("+x").arg(&script).status()?;
+    ensure!(made.success(), "the stand-in cannot be run");
+    Ok(tools)
+}
