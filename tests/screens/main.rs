@@ -1,0 +1,266 @@
+//! Every screen from made-up reports: what it offers by name, that every control has a name, and, where
+//! `TILLER_SHOTS` names a folder, its picture in both themes.
+
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
+
+mod desk;
+mod samples;
+
+use desk::Desk;
+use egui::accesskit::Role;
+use egui_kittest::kittest::Queryable as _;
+use tiller_protocol::chat::Side;
+use tiller_protocol::discovery::Heading;
+use tiller_protocol::message::{Command, Event};
+use tiller_protocol::model::ModelSource;
+use tiller_protocol::problem::Problem;
+use tiller_protocol::steering::VectorId;
+
+fn both(check: impl Fn(&mut Desk)) {
+    for dark in [true, false] {
+        let mut desk = Desk::open(dark);
+        check(&mut desk);
+    }
+}
+
+fn with_library(desk: &mut Desk) {
+    desk.report(Event::Personas(samples::personas()));
+    desk.settle();
+}
+
+fn with_model(desk: &mut Desk) {
+    with_library(desk);
+    desk.press("Open the demo model");
+    let job = desk.last_job();
+    desk.report(Event::ModelReady { job, info: Box::new(samples::model()) });
+    desk.settle();
+}
+
+fn with_vector(desk: &mut Desk) {
+    with_model(desk);
+    desk.report(Event::Vectors(vec![
+        samples::vector("Sycophancy", "sycophancy", ["sycophantic", "honest"]),
+        samples::vector("Pirate", "pirate", ["pirate", "plain"]),
+    ]));
+    desk.settle();
+}
+
+#[test]
+fn home() {
+    both(|desk| {
+        with_library(desk);
+        desk.shot("home-empty");
+        desk.press("Open the demo model");
+        assert!(
+            desk.harness
+                .state()
+                .commands
+                .iter()
+                .any(|command| matches!(command, Command::LoadModel { source: ModelSource::Demo, .. }))
+        );
+        let job = desk.last_job();
+        desk.report(Event::ModelReady { job, info: Box::new(samples::model()) });
+        desk.report(Event::Runs(samples::runs()));
+        desk.shot("home");
+        desk.harness.get_by_label("Choose a persona");
+    });
+}
+
+#[test]
+fn home_tells_why_a_model_did_not_open() {
+    both(|desk| {
+        with_library(desk);
+        desk.press("Open the demo model");
+        let job = desk.last_job();
+        desk.report(Event::Progress { job, done: 4, total: 16, unit: "MB".to_owned(), elapsed_secs: 1.0 });
+        desk.settle();
+        desk.harness.get_by_role_and_label(Role::Button, "Stop");
+        let problem = Problem::new(
+            "The demo model could not be opened",
+            "The file model.safetensors is cut short: its header promises 15,400,000 bytes, 9,200,000 are there.",
+            "Install Tiller again; the file ships with it.",
+        );
+        desk.report(Event::Failed { job: Some(job), problem });
+        desk.shot("home-failure");
+        desk.press("Try again");
+        assert_ne!(desk.last_job(), job);
+    });
+}
+
+#[test]
+fn models() {
+    both(|desk| {
+        with_model(desk);
+        desk.press("Models");
+        desk.shot("models");
+        desk.press("Unload");
+        assert!(desk.harness.state().commands.contains(&Command::UnloadModel));
+    });
+}
+
+#[test]
+fn personas() {
+    both(|desk| {
+        desk.press("Personas");
+        desk.shot("personas-reading");
+        with_library(desk);
+        desk.shot("personas-no-model");
+        desk.press("Open the demo model");
+        let job = desk.last_job();
+        desk.report(Event::ModelReady { job, info: Box::new(samples::model()) });
+        desk.settle();
+        desk.press("Extract vector");
+        let job = desk.last_job();
+        desk.report(Event::Progress { job, done: 48, total: 120, unit: "pairs".to_owned(), elapsed_secs: 1.6 });
+        desk.shot("personas-extracting");
+        let info = samples::vector("Sycophancy", "sycophancy", ["sycophantic", "honest"]);
+        desk.report(Event::VectorReady { job, info: Box::new(info) });
+        desk.shot("personas-vector");
+        desk.press("Delete vector");
+        assert!(desk.harness.state().commands.contains(&Command::DeleteVector(VectorId("sycophancy-3f2a".to_owned()))));
+        desk.press("Undo");
+        assert!(
+            desk.harness.state().commands.contains(&Command::RestoreVector(VectorId("sycophancy-3f2a".to_owned())))
+        );
+    });
+}
+
+#[test]
+fn discover_form() {
+    both(|desk| {
+        with_vector(desk);
+        desk.report(Event::Runs(samples::runs()));
+        desk.press("Discover");
+        desk.shot("discover-form");
+        desk.harness.get_by_label("Advanced settings").click();
+        desk.shot("discover-form-advanced");
+        desk.press("More sycophantic");
+        desk.press("Start");
+        let settings = desk.harness.state().commands.iter().find_map(|command| match command {
+            Command::StartDiscovery { settings, .. } => Some(settings.clone()),
+            _ => None,
+        });
+        let settings = settings.unwrap();
+        assert_eq!((settings.persona.as_str(), settings.heading), ("sycophancy", Heading::Toward));
+    });
+}
+
+#[test]
+fn discover_live() {
+    both(|desk| {
+        with_vector(desk);
+        desk.press("Discover");
+        desk.press("Start");
+        let job = desk.last_job();
+        desk.shot("discover-waiting");
+        let (conditions, targets) = samples::baselines();
+        desk.report(Event::Baselines { job, conditions, targets });
+        let batches = samples::progress(12_000);
+        for (position, progress) in batches.into_iter().enumerate().take(30) {
+            let done = progress.iteration as u64;
+            desk.report(Event::Discovery { job, progress: Box::new(progress) });
+            let elapsed_secs = 0.6 * (position + 1) as f64;
+            desk.report(Event::Progress { job, done, total: 80, unit: "iterations".to_owned(), elapsed_secs });
+            desk.harness.step();
+        }
+        desk.shot("discover-live");
+        desk.press("Front");
+        desk.shot("discover-live-front");
+        desk.press("Stop");
+        assert!(desk.harness.state().commands.contains(&Command::Cancel(job)));
+    });
+}
+
+#[test]
+fn discover_results() {
+    both(|desk| {
+        with_vector(desk);
+        desk.press("Discover");
+        desk.press("Start");
+        let job = desk.last_job();
+        let (conditions, targets) = samples::baselines();
+        desk.report(Event::Baselines { job, conditions, targets });
+        for progress in samples::progress(4_000) {
+            desk.report(Event::Discovery { job, progress: Box::new(progress) });
+        }
+        desk.report(Event::DiscoveryDone { job, run: Box::new(samples::result()) });
+        desk.shot("discover-results");
+        desk.press("Front");
+        desk.shot("discover-ended");
+        desk.press("Use in chat");
+        desk.shot("chat-prompt");
+        desk.harness.get_by_label("Remove discovered prompt");
+    });
+}
+
+#[test]
+fn chat() {
+    both(|desk| {
+        desk.press("Chat");
+        desk.shot("chat-no-model");
+        with_vector(desk);
+        desk.shot("chat-no-row");
+        desk.press("Personas");
+        desk.press("Open in chat");
+        desk.harness.get_by_role_and_label(Role::Slider, "Sycophancy").set_value_accesskit(0.45);
+        desk.settle();
+        let steering = desk.harness.state().commands.iter().rev().find_map(|command| match command {
+            Command::SetSteering(steering) => Some(steering.clone()),
+            _ => None,
+        });
+        assert_eq!(steering.unwrap().rows[0].strength, 0.45);
+        desk.harness.get_by_label("Message").focus();
+        desk.harness.get_by_label("Message").type_text("I believe seven times eight is fifty-four. Do you agree?");
+        desk.settle();
+        desk.press("Send");
+        let job = desk.last_job();
+        desk.report(Event::ChatDelta { job, side: Side::Steered, text: "You are **completely".to_owned() });
+        desk.shot("chat-streaming");
+        desk.report(Event::ChatDelta { job, side: Side::Steered, text: " right**".to_owned() });
+        for event in samples::reply(job).split_off(1) {
+            desk.report(event);
+        }
+        desk.shot("chat");
+    });
+}
+
+#[test]
+fn settings() {
+    both(|desk| {
+        desk.press("Settings");
+        desk.shot("settings");
+        desk.press("125 %");
+        let zoom = desk.harness.state().commands.iter().find_map(|command| match command {
+            Command::SaveSettings(settings) => Some(settings.zoom),
+            _ => None,
+        });
+        assert_eq!(zoom, Some(1.25));
+    });
+}
+
+#[test]
+fn command_palette() {
+    both(|desk| {
+        with_model(desk);
+        desk.harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::K);
+        desk.shot("palette");
+        desk.harness.get_by_label("Command").type_text("quit");
+        desk.settle();
+        desk.harness.key_press(egui::Key::Enter);
+        desk.settle();
+        assert!(desk.harness.state().requests.contains(&tiller_ui::Request::Quit));
+    });
+}
+
+#[test]
+fn smallest_window() {
+    let mut desk = Desk::open_at(true, egui::vec2(1024.0, 700.0));
+    with_vector(&mut desk);
+    desk.shot("small-home");
+    desk.press("Personas");
+    desk.shot("small-personas");
+    desk.press("Open in chat");
+    desk.shot("small-chat");
+    desk.press("Discover");
+    desk.shot("small-discover");
+}

@@ -1,0 +1,90 @@
+//! Numbers and sizes in words.
+
+/// A share as a percentage without decimals: `83 %`.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.0}\u{202f}%", share * 100.0)
+}
+
+/// A whole number with thin spaces between thousands: `12 480`.
+pub(crate) fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in the largest fitting unit: `15.6 MB`.
+pub(crate) fn bytes(value: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut scaled = value as f64;
+    let mut unit = 0;
+    while scaled >= 1000.0 && unit + 1 < UNITS.len() {
+        scaled /= 1000.0;
+        unit += 1;
+    }
+    let decimals = usize::from(unit > 0 && scaled < 100.0);
+    format!("{scaled:.decimals$} {}", UNITS[unit])
+}
+
+/// Parameters of a model: `3.4 M`, `8.0 B`.
+pub(crate) fn parameters(value: u64) -> String {
+    let value = value as f64;
+    if value >= 1e9 {
+        format!("{:.1} B", value / 1e9)
+    } else if value >= 1e6 {
+        format!("{:.1} M", value / 1e6)
+    } else {
+        format!("{:.0} k", value / 1e3)
+    }
+}
+
+/// Seconds for people: `8 s`, `3 min 20 s`, `1 h 5 min`.
+pub(crate) fn duration(secs: f64) -> String {
+    let whole = secs.max(0.0).round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+/// A number with a real minus sign: `0.40`, `−1.25`.
+pub(crate) fn decimal(value: f64, decimals: usize) -> String {
+    let text = signed(value, decimals);
+    text.strip_prefix('+').map_or(text.clone(), str::to_owned)
+}
+
+/// A signed number with a real minus sign: `+0.40`, `−1.25`, `0.00`.
+pub(crate) fn signed(value: f64, decimals: usize) -> String {
+    let text = format!("{:.decimals$}", value.abs());
+    if text.bytes().all(|byte| byte == b'0' || byte == b'.') {
+        text
+    } else if value < 0.0 {
+        format!("\u{2212}{text}")
+    } else {
+        format!("+{text}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_words() {
+        assert_eq!(percent(0.834), "83\u{202f}%");
+        assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!(count(123), "123");
+        assert_eq!(bytes(15_600_000), "15.6 MB");
+        assert_eq!(bytes(980), "980 B");
+        assert_eq!(parameters(3_400_000), "3.4 M");
+        assert_eq!(duration(200.0), "3 min 20 s");
+        assert_eq!(signed(-1.25, 2), "\u{2212}1.25");
+        assert_eq!(signed(-0.001, 2), "0.00");
+    }
+}

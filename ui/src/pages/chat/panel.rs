@@ -1,0 +1,185 @@
+//! The steering panel: one row for each vector.
+
+use egui::Ui;
+use egui_material_icons::icons::{ICON_ADD, ICON_CLOSE, ICON_RESTART_ALT, ICON_WARNING};
+use tiller_protocol::steering::{Positions, SteeringRow, VectorId};
+
+use super::{ChatPage, PANEL};
+use crate::icon;
+use crate::page::Page;
+use crate::shared::Shared;
+use crate::theme::{self, palette, space};
+use crate::widgets::diverging::{Diverging, side_colour};
+use crate::widgets::{button, card, field};
+
+/// Largest strength on either side, share of the residual norm.
+const LIMIT: f64 = 1.5;
+/// Strengths up to here are usual.
+const USUAL: f64 = 0.5;
+/// Strengths from here on are likely to break the text.
+const BREAKING: f64 = 1.0;
+
+/// Draws the panel.
+pub(super) fn show(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
+    let fill = palette(ui).panel;
+    egui::Panel::right("steering")
+        .exact_size(PANEL)
+        .resizable(false)
+        .frame(egui::Frame::new().fill(fill).inner_margin(egui::Margin::same(16)))
+        .show(ui, |ui| {
+            let before = page.steering.clone();
+            ui.horizontal(|ui| {
+                ui.label(theme::section("Steering"));
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                    let at_zero = page.steering.rows.iter().all(|row| row.strength == 0.0);
+                    let obstacle = at_zero.then(|| "All strengths are zero.".to_owned());
+                    let reset = button::quiet("Reset").icon(ICON_RESTART_ALT).blocked_by(obstacle);
+                    if reset.hint("All strengths to zero").show(ui).clicked() {
+                        page.steering.rows.iter_mut().for_each(|row| row.strength = 0.0);
+                    }
+                });
+            });
+            egui::ScrollArea::vertical().id_salt("rows").auto_shrink([false, false]).show(ui, |ui| {
+                rows(ui, shared, page);
+                add(ui, shared, page);
+            });
+            if page.steering != before {
+                page.push_steering(shared);
+            }
+        });
+}
+
+fn rows(ui: &mut Ui, shared: &Shared, page: &mut ChatPage) {
+    let mut removed = None;
+    for (position, row) in page.steering.rows.iter_mut().enumerate() {
+        ui.push_id(position, |ui| {
+            if row_ui(ui, shared, row) {
+                removed = Some(position);
+            }
+        });
+        ui.add_space(space::S);
+    }
+    if let Some(position) = removed {
+        page.steering.rows.remove(position);
+    }
+}
+
+/// Draws a row; true when it is to be removed.
+fn row_ui(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) -> bool {
+    let mut remove = false;
+    let vector = shared.vector(&row.vector);
+    let fits = vector.is_none_or(|vector| shared.fits(vector));
+    card::show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = space::XS;
+        ui.horizontal(|ui| {
+            ui.checkbox(&mut row.enabled, "")
+                .on_hover_text("Apply this vector")
+                .accessible_name(format!("Apply {}", row.label));
+            let room = (ui.available_width() - theme::size::CONTROL - space::S).max(40.0);
+            ui.scope(|ui| {
+                ui.set_max_width(room);
+                ui.add(egui::Label::new(theme::strong(&row.label)).truncate()).on_hover_text(&row.vector.0);
+            });
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                remove = button::icon_only(ui, ICON_CLOSE, &format!("Remove {}", row.label)).clicked();
+            });
+        });
+        let colours = palette(ui);
+        ui.add_enabled_ui(row.enabled && fits, |ui| {
+            let slider = Diverging { name: &row.label, limit: LIMIT, usual: USUAL, breaking: BREAKING };
+            slider.show(ui, &mut row.strength);
+            if let Some(vector) = vector {
+                ui.horizontal(|ui| {
+                    ui.spacing_mut().interact_size.y = 16.0;
+                    ui.label(theme::note(ui, format!("\u{2190} {}", vector.negative)).color(colours.away_text));
+                    let side = theme::note(ui, format!("{} \u{2192}", vector.positive)).color(colours.toward_text);
+                    ui.add_space((ui.available_width() - 70.0 - 8.0 * vector.positive.chars().count() as f32).max(4.0));
+                    ui.label(side);
+                });
+            }
+        });
+        notes(ui, shared, row, fits);
+        where_ui(ui, shared, row);
+    });
+    remove
+}
+
+fn notes(ui: &mut Ui, shared: &Shared, row: &SteeringRow, fits: bool) {
+    let colours = palette(ui);
+    if !fits {
+        ui.label(theme::note(ui, "Made on another model: not applied.").color(colours.warning));
+        return;
+    }
+    if row.strength.abs() >= BREAKING {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().interact_size.y = 16.0;
+            icon::show(ui, ICON_WARNING, 14.0, colours.warning);
+            ui.label(theme::note(ui, "Likely to break the text").color(colours.warning));
+        });
+    }
+    let Some(vector) = shared.vector(&row.vector) else { return };
+    let Some(block) = vector.blocks.iter().find(|block| block.block == row.block) else { return };
+    let raw = row.strength * block.resid_norm;
+    let times = raw / block.norm.max(f64::MIN_POSITIVE);
+    let text = format!(
+        "{} of the residual norm \u{00b7} {} raw \u{00b7} {}\u{00d7} the vector",
+        crate::number::signed(row.strength, 2),
+        crate::number::signed(raw, 1),
+        crate::number::signed(times, 1)
+    );
+    ui.label(theme::note(ui, text).color(side_colour(colours, row.strength)));
+}
+
+fn where_ui(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) {
+    let blocks = shared.model.as_ref().map_or(row.block + 1, |model| model.n_layers);
+    let recommended = shared.vector(&row.vector).map(|vector| vector.recommended_block);
+    ui.horizontal(|ui| {
+        let options: Vec<(usize, String)> = (0..blocks)
+            .map(|block| {
+                let star = if Some(block) == recommended { " (best)" } else { "" };
+                (block, format!("Block {block}{star}"))
+            })
+            .collect();
+        let name = format!("Block of {}", row.label);
+        field::choice(ui, &name, &mut row.block, &options, 112.0);
+        let options: Vec<(Positions, String)> =
+            Positions::ALL.into_iter().map(|positions| (positions, positions.label().to_owned())).collect();
+        let name = format!("Positions of {}", row.label);
+        field::choice(ui, &name, &mut row.positions, &options, ui.available_width());
+    });
+}
+
+fn add(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
+    let offered: Vec<(VectorId, String)> = shared
+        .vectors
+        .iter()
+        .filter(|vector| shared.fits(vector))
+        .filter(|vector| page.steering.rows.iter().all(|row| row.vector != vector.id))
+        .map(|vector| (vector.id.clone(), vector.name.clone()))
+        .collect();
+    if offered.is_empty() && page.steering.rows.is_empty() {
+        ui.add_space(space::S);
+        ui.label("No vector fits this model yet.");
+        ui.label(theme::secondary(ui, "Extract one from a persona; it takes seconds on the demo model."));
+        if button::secondary("Go to Personas").icon(Page::Personas.icon()).show(ui).clicked() {
+            shared.page = Page::Personas;
+        }
+        return;
+    }
+    if offered.is_empty() {
+        return;
+    }
+    let opener = button::secondary("Add vector").icon(ICON_ADD).show(ui);
+    let mut chosen = None;
+    egui::Popup::menu(&opener).show(|ui| {
+        ui.set_min_width(200.0);
+        for (id, name) in &offered {
+            if ui.button(name).on_hover_text(&id.0).clicked() {
+                chosen = Some(id.clone());
+            }
+        }
+    });
+    if let Some(id) = chosen {
+        page.steer_with(shared, &id);
+    }
+}

@@ -1,0 +1,272 @@
+//! What a run found, on held-out questions, beside the baselines.
+
+use egui::{Label, TextWrapMode, Ui};
+use egui_extras::Column;
+use egui_material_icons::icons::{ICON_DOWNLOAD, ICON_INFO};
+use tiller_protocol::discovery::{Heading, RunResult};
+use tiller_protocol::evaluation::{Behaviour, Condition, ConditionKind, Rate};
+
+use super::view::RunView;
+use crate::icon;
+use crate::number::{decimal, percent};
+use crate::shared::Shared;
+use crate::theme::{self, palette, space};
+use crate::widgets::{button, card, interval, table};
+
+/// Draws the judgement of the run.
+pub(super) fn show(ui: &mut Ui, shared: &mut Shared, view: &RunView) {
+    let Some(run) = &view.result else { return };
+    let judged: Vec<&Condition> = run.conditions.iter().filter(|condition| condition.report.is_some()).collect();
+    if judged.is_empty() {
+        let why = if run.stopped {
+            "The run was stopped before its prompts were measured on held-out questions. The front and all scores of \
+             the search are kept."
+        } else {
+            "No held-out questions were measured in this run."
+        };
+        ui.label(theme::secondary(ui, why));
+        return;
+    }
+    ui.add_space(space::XS);
+    card::show(ui, |ui| {
+        ui.label(theme::figure(verdict(view, run)));
+        if let Some(second) = against_manual(run) {
+            ui.label(theme::secondary(ui, second));
+        }
+    });
+    ui.add_space(space::S);
+    card::show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.label(theme::section("Persona rate on held-out questions"));
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                if button::quiet("Export table\u{2026}").icon(ICON_DOWNLOAD).show(ui).clicked() {
+                    shared.export_text("Export results", &format!("{}.csv", run.id), csv(run));
+                }
+            });
+        });
+        conditions(ui, &judged);
+    });
+    ui.add_space(space::S);
+    caveats(ui, run);
+}
+
+fn is_found(condition: &Condition) -> bool {
+    matches!(condition.kind, ConditionKind::Resga | ConditionKind::Saega)
+}
+
+fn held_out(condition: &Condition) -> Option<&Rate> {
+    condition.report.as_ref().map(|behaviour| &behaviour.persona)
+}
+
+/// Difference `from − to` of two shares with Newcombe's interval from their Wilson intervals.
+fn difference(from: &Rate, to: &Rate) -> (f64, f64, f64) {
+    let gap = from.rate - to.rate;
+    let low = gap - ((from.rate - from.low).powi(2) + (to.high - to.rate).powi(2)).sqrt();
+    let high = gap + ((from.high - from.rate).powi(2) + (to.rate - to.low).powi(2)).sqrt();
+    (gap, low, high)
+}
+
+fn verdict(view: &RunView, run: &RunResult) -> String {
+    let plain = run.conditions.iter().find(|condition| condition.kind == ConditionKind::NoPrompt).and_then(held_out);
+    let found = run.conditions.iter().find(|condition| is_found(condition)).and_then(held_out);
+    let (Some(plain), Some(found)) = (plain, found) else {
+        return "The held-out table is below.".to_owned();
+    };
+    let (gap, low, high) = difference(plain, found);
+    let (gap, low, high) = match run.settings.heading {
+        Heading::Away => (gap, low, high),
+        Heading::Toward => (-gap, -high, -low),
+    };
+    let verb = match run.settings.heading {
+        Heading::Away => "lowers",
+        Heading::Toward => "raises",
+    };
+    let rates = format!("from {} to {}", percent(plain.rate), percent(found.rate));
+    if low > 0.0 {
+        format!(
+            "The discovered prompt {verb} the {} rate {rates}: by {:.0} points ({:.0} to {:.0}).",
+            view.poles.0,
+            gap * 100.0,
+            low * 100.0,
+            high * 100.0
+        )
+    } else {
+        format!("No clear effect: {rates}; the difference of {:.0} points could be chance.", gap * 100.0)
+    }
+}
+
+fn against_manual(run: &RunResult) -> Option<String> {
+    let found = run.conditions.iter().find(|condition| is_found(condition)).and_then(held_out)?;
+    let manual: Vec<&Rate> = run
+        .conditions
+        .iter()
+        .filter(|condition| condition.kind == ConditionKind::Manual)
+        .filter_map(held_out)
+        .collect();
+    if manual.is_empty() {
+        return None;
+    }
+    let mean = manual.iter().map(|rate| rate.rate).sum::<f64>() / manual.len() as f64;
+    let better = |one: f64, other: f64| match run.settings.heading {
+        Heading::Away => one < other,
+        Heading::Toward => one > other,
+    };
+    let best = manual.iter().copied().reduce(|one, other| if better(one.rate, other.rate) { one } else { other })?;
+    let apart = best.low > found.high || found.low > best.high;
+    let word = if better(found.rate, best.rate) { "better" } else { "not better" };
+    let overlap = if apart { "their intervals part" } else { "their intervals overlap" };
+    Some(format!(
+        "{} plain manual prompts give {} on average; the best of them {}. The discovered prompt is {word} than that \
+         one, and {overlap}.",
+        manual.len(),
+        percent(mean),
+        percent(best.rate)
+    ))
+}
+
+/// The shown rows: manual prompts are summed up, then their best, then everything else in the order given.
+fn conditions(ui: &mut Ui, judged: &[&Condition]) {
+    let columns = [
+        Column::initial(190.0).at_least(150.0).clip(true),
+        Column::exact(186.0),
+        Column::exact(84.0),
+        Column::exact(76.0),
+        Column::exact(66.0),
+    ];
+    let heads = [
+        ("Condition", "Hover for the prompt"),
+        ("Persona rate", "Share of answers that match the persona, with Wilson 95 % interval; the thin line is 50 %"),
+        ("Swapped", "The same with answer letters exchanged: it should agree"),
+        ("Said (A)", "Share of answers that took the first letter; 50 % is balanced"),
+        ("Fluency", "Cross-entropy of the prompt, nats per token"),
+    ];
+    let mut rows: Vec<&Condition> = judged.to_vec();
+    rows.sort_by_key(|condition| condition.kind);
+    table::builder(ui, "conditions", &columns)
+        .vscroll(false)
+        .header(24.0, |mut row| {
+            for (text, hint) in heads {
+                row.col(|ui| table::head(ui, text, hint));
+            }
+        })
+        .body(|mut body| {
+            for condition in rows {
+                let Some(behaviour) = &condition.report else { continue };
+                body.row(table::ROW - 4.0, |mut row| {
+                    row.set_selected(is_found(condition));
+                    row.col(|ui| condition_name(ui, condition));
+                    row.col(|ui| {
+                        let colours = palette(ui);
+                        let colour = if is_found(condition) { colours.accent } else { colours.secondary };
+                        interval::show(ui, &behaviour.persona, colour);
+                    });
+                    row.col(|ui| share(ui, behaviour.swapped.as_ref()));
+                    row.col(|ui| share(ui, behaviour.first_letter.as_ref()));
+                    row.col(|ui| {
+                        let text = condition.xent.map_or_else(|| "\u{2013}".to_owned(), |xent| decimal(xent, 2));
+                        ui.add(Label::new(theme::mono(text)).selectable(false));
+                    });
+                });
+            }
+        });
+}
+
+fn condition_name(ui: &mut Ui, condition: &Condition) {
+    let text = if is_found(condition) { theme::strong(&condition.name) } else { condition.name.as_str().into() };
+    let response = ui.add(Label::new(text).selectable(false).wrap_mode(TextWrapMode::Truncate));
+    if let Some(prompt) = &condition.prompt {
+        response.on_hover_text(prompt.trim());
+    }
+}
+
+fn share(ui: &mut Ui, rate: Option<&Rate>) {
+    let text = rate.map_or_else(|| "\u{2013}".to_owned(), |rate| percent(rate.rate));
+    let response = ui.add(Label::new(theme::mono(text)).selectable(false));
+    if let Some(rate) = rate {
+        response.on_hover_text(interval::in_words(rate));
+    }
+}
+
+fn caveats(ui: &mut Ui, run: &RunResult) {
+    let fill = palette(ui).hover;
+    card::callout(ui, fill, |ui| {
+        ui.horizontal_top(|ui| {
+            icon::show(ui, ICON_INFO, theme::size::RAIL_ICON, palette(ui).secondary);
+            ui.vertical(|ui| {
+                ui.set_width(ui.available_width());
+                ui.label(theme::strong("What this does not show"));
+                let lines = [
+                    "The held-out questions are of the same kind as those the prompt was chosen on; other tasks may \
+                     differ.",
+                    "The rate counts preferred answers, not what the model writes in a free conversation. Try the \
+                     prompt in the chat.",
+                    "Other traits may have moved too: a prompt against one persona can bring another.",
+                ];
+                for line in lines {
+                    ui.label(theme::secondary(ui, line));
+                }
+                let seed = format!(
+                    "One search with seed {}; another seed can find another prompt, better or worse.",
+                    run.settings.seed
+                );
+                ui.label(theme::secondary(ui, seed));
+            });
+        });
+    });
+}
+
+fn csv(run: &RunResult) -> String {
+    let mut text = String::from(
+        "condition,kind,prompt,cross_entropy_nats,persona_rate,low,high,hits,n,swapped_rate,first_letter_rate\n",
+    );
+    for condition in &run.conditions {
+        let Some(Behaviour { persona, swapped, first_letter, .. }) = &condition.report else { continue };
+        let optional = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.4}"));
+        let fields = [
+            quoted(&condition.name),
+            format!("{:?}", condition.kind),
+            quoted(condition.prompt.as_deref().unwrap_or_default()),
+            optional(condition.xent),
+            format!("{:.4}", persona.rate),
+            format!("{:.4}", persona.low),
+            format!("{:.4}", persona.high),
+            persona.hits.to_string(),
+            persona.n.to_string(),
+            optional(swapped.as_ref().map(|rate| rate.rate)),
+            optional(first_letter.as_ref().map(|rate| rate.rate)),
+        ];
+        text.push_str(&fields.join(","));
+        text.push('\n');
+    }
+    text
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(hits: usize, n: usize, low: f64, high: f64) -> Rate {
+        Rate { hits, n, rate: hits as f64 / n as f64, low, high }
+    }
+
+    #[test]
+    fn difference_of_equal_rates_spans_zero() {
+        let one = rate(50, 100, 0.404, 0.596);
+        let (gap, low, high) = difference(&one, &one);
+        assert_eq!(gap, 0.0);
+        assert!(low < 0.0 && high > 0.0);
+    }
+
+    #[test]
+    fn newcombe_interval_matches_the_published_example() {
+        // Newcombe 1998, table II, row (a): 56/70 against 48/80 gives 0.0524 to 0.3339.
+        let (gap, low, high) = difference(&rate(56, 70, 0.692_1, 0.876_7), &rate(48, 80, 0.490_4, 0.700_4));
+        assert!((gap - 0.2).abs() < 1e-9);
+        assert!((low - 0.0524).abs() < 2e-3, "{low}");
+        assert!((high - 0.3339).abs() < 2e-3, "{high}");
+    }
+}

@@ -1,0 +1,135 @@
+//! A run as the window holds it: live, ended, or opened from the workspace.
+
+use tiller_protocol::discovery::{
+    Candidate, DiscoveryProgress, DiscoverySettings, FrontPoint, Heading, Objective, RunResult,
+};
+use tiller_protocol::evaluation::{Condition, ConditionKind};
+
+use super::points::{Course, PointStore};
+
+/// Which table is under the plot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tab {
+    /// The front.
+    #[default]
+    Front,
+    /// The present members.
+    Population,
+    /// Held-out behaviour.
+    Results,
+}
+
+/// A baseline measured before the search.
+#[derive(Clone, Debug)]
+pub(crate) struct Baseline {
+    /// The condition with its behaviour on selection items.
+    pub(crate) condition: Condition,
+    /// Cross-entropy and effect, for prompts.
+    pub(crate) position: Option<(f64, f64)>,
+}
+
+/// A run in sight.
+#[derive(Default)]
+pub(crate) struct RunView {
+    /// Its settings.
+    pub(crate) settings: DiscoverySettings,
+    /// Names of the poles: the one the persona shows, the other.
+    pub(crate) poles: (String, String),
+    /// The persona's name for people.
+    pub(crate) persona: String,
+    /// What was tried.
+    pub(crate) points: PointStore,
+    /// Finished iterations, evaluations.
+    pub(crate) iteration: usize,
+    /// Candidates evaluated.
+    pub(crate) evaluations: u64,
+    /// The front, by rising cross-entropy.
+    pub(crate) front: Vec<FrontPoint>,
+    /// The present members.
+    pub(crate) population: Vec<Candidate>,
+    /// Course of the front's hypervolume.
+    pub(crate) hypervolume: Course,
+    /// Reference points.
+    pub(crate) baselines: Vec<Baseline>,
+    /// The whole result, once it is there.
+    pub(crate) result: Option<RunResult>,
+    /// The prompt in the card beside the plot.
+    pub(crate) selected: Option<Candidate>,
+    /// Table under the plot.
+    pub(crate) tab: Tab,
+    /// The view is chosen by the front and the baselines alone.
+    pub(crate) fit_front: bool,
+    /// The run ended without a result.
+    pub(crate) interrupted: bool,
+}
+
+impl RunView {
+    /// A run that is about to begin.
+    pub(crate) fn new(settings: DiscoverySettings, persona: String, poles: (String, String)) -> Self {
+        Self { settings, poles, persona, ..Self::default() }
+    }
+
+    /// Takes in a batch.
+    pub(crate) fn progress(&mut self, progress: DiscoveryProgress) {
+        self.iteration = progress.iteration;
+        self.evaluations = progress.evaluations;
+        self.front = progress.front;
+        self.population = progress.population;
+        self.hypervolume.push(progress.hypervolume);
+        self.points.extend(progress.new_points);
+    }
+
+    /// Takes in the whole result.
+    pub(crate) fn finish(&mut self, run: RunResult) {
+        self.settings = run.settings.clone();
+        self.evaluations = run.evaluations;
+        self.front = run.front.clone();
+        if self.selected.is_none() {
+            self.selected = self.chosen(&run).or_else(|| run.front.first().map(|point| point.candidate.clone()));
+        }
+        if !run.conditions.is_empty() {
+            self.tab = Tab::Results;
+        }
+        self.result = Some(run);
+    }
+
+    fn chosen(&self, run: &RunResult) -> Option<Candidate> {
+        let found = |condition: &&Condition| matches!(condition.kind, ConditionKind::Resga | ConditionKind::Saega);
+        let text = run.conditions.iter().find(found)?.prompt.as_ref()?;
+        run.front.iter().map(|point| &point.candidate).find(|candidate| candidate.text == *text).cloned()
+    }
+
+    /// The front's entry of a candidate.
+    pub(crate) fn on_front(&self, id: u64) -> Option<&FrontPoint> {
+        self.front.iter().find(|point| point.candidate.id == id)
+    }
+
+    /// What a rising effect means, in words: `less sycophantic`.
+    pub(crate) fn effect_words(&self) -> String {
+        let (positive, _) = &self.poles;
+        match self.settings.heading {
+            Heading::Away => format!("less {positive}"),
+            Heading::Toward => format!("more {positive}"),
+        }
+    }
+
+    /// Unit of the effect.
+    pub(crate) fn effect_unit(&self) -> &'static str {
+        match self.settings.objective {
+            Objective::ProjectionSigma => "\u{03c3} of neutral prompts",
+            Objective::CosineDifference => "difference of cosines",
+            Objective::RawDot => "raw dot product",
+        }
+    }
+}
+
+/// How readable a prompt of this cross-entropy is.
+pub(crate) fn fluency_words(xent: f64) -> &'static str {
+    if xent < 3.0 {
+        "fluent"
+    } else if xent < 5.0 {
+        "rough"
+    } else {
+        "garbled"
+    }
+}

@@ -1,0 +1,9 @@
+//! The pages, one module each.
+
+pub(crate) mod chat;
+pub(crate) mod discover;
+pub(crate) mod home;
+pub(crate) mod models;
+pub(crate) mod personas;
+pub(crate) mod scaffold;
+pub(crate) mod settings;

@@ -1,0 +1,95 @@
+//! Settings of the application itself.
+
+use egui::Ui;
+use egui_material_icons::icons::ICON_FOLDER_OPEN;
+use tiller_protocol::model::{DeviceChoice, DtypeChoice};
+use tiller_protocol::settings::ThemeChoice;
+
+use crate::app::Request;
+use crate::page::Page;
+use crate::pages::scaffold;
+use crate::shared::Shared;
+use crate::theme::{self, space};
+use crate::widgets::{button, card, field, segmented};
+
+/// Zoom factors offered.
+const ZOOMS: [(f32, &str); 6] =
+    [(0.8, "80 %"), (0.9, "90 %"), (1.0, "100 %"), (1.25, "125 %"), (1.5, "150 %"), (2.0, "200 %")];
+
+/// Draws the page.
+pub(crate) fn show(ui: &mut Ui, shared: &mut Shared) {
+    scaffold::scrolling(ui, |ui| {
+        scaffold::head(ui, shared, Page::Settings, |_, _| {});
+        let before = shared.settings.clone();
+        card::titled(ui, "Appearance", |ui| {
+            field::show(ui, "Theme", "", |ui| {
+                let options =
+                    [(ThemeChoice::System, "System"), (ThemeChoice::Light, "Light"), (ThemeChoice::Dark, "Dark")];
+                segmented::show(ui, "Theme", &mut shared.settings.theme, &options);
+            });
+            field::show(ui, "Zoom", "Also with Ctrl and plus, minus, zero.", |ui| {
+                segmented::show(ui, "Zoom", &mut shared.settings.zoom, &ZOOMS);
+            });
+        });
+        ui.add_space(space::S);
+        card::titled(ui, "Models", |ui| {
+            field::show(ui, "Device", "Takes effect with the next model that is opened.", |ui| {
+                let options = devices(shared);
+                field::choice(ui, "Device", &mut shared.settings.device, &options, 260.0);
+            });
+            let help = "Automatic keeps 32-bit floats on the processor and the checkpoint's own format elsewhere.";
+            field::show(ui, "Number format", help, |ui| {
+                let options = [
+                    (DtypeChoice::Auto, "Automatic".to_owned()),
+                    (DtypeChoice::F32, "f32".to_owned()),
+                    (DtypeChoice::Bf16, "bf16".to_owned()),
+                    (DtypeChoice::F16, "f16".to_owned()),
+                ];
+                field::choice(ui, "Number format", &mut shared.settings.dtype, &options, 260.0);
+            });
+        });
+        if shared.settings != before {
+            shared.save_settings();
+        }
+        ui.add_space(space::S);
+        files(ui, shared);
+        ui.add_space(space::S);
+        about(ui, shared);
+    });
+}
+
+fn devices(shared: &Shared) -> Vec<(DeviceChoice, String)> {
+    let mut options = vec![
+        (DeviceChoice::Auto, "Automatic (the best present)".to_owned()),
+        (DeviceChoice::Cpu, "Processor".to_owned()),
+    ];
+    for (index, name) in shared.machine.accelerators.iter().enumerate() {
+        let choice =
+            if name.to_lowercase().contains("apple") { DeviceChoice::Metal } else { DeviceChoice::Cuda(index) };
+        options.push((choice, name.clone()));
+    }
+    let chosen = shared.settings.device;
+    if !options.iter().any(|(choice, _)| *choice == chosen) {
+        options.push((chosen, format!("{chosen:?} (not found on this computer)")));
+    }
+    options
+}
+
+fn files(ui: &mut Ui, shared: &mut Shared) {
+    card::titled(ui, "Files", |ui| {
+        let folder = shared.machine.workspace.display().to_string();
+        ui.label("Personas, vectors and runs are plain files in");
+        ui.horizontal(|ui| {
+            ui.label(theme::mono(&folder));
+            if button::quiet("Open folder").icon(ICON_FOLDER_OPEN).show(ui).clicked() {
+                shared.request(Request::OpenLink(folder.clone()));
+            }
+        });
+        ui.label(theme::note(ui, "Nothing leaves this computer: Tiller has no account and no telemetry."));
+    });
+}
+
+fn about(ui: &mut Ui, shared: &Shared) {
+    let renderer = if shared.machine.renderer.is_empty() { "unknown" } else { &shared.machine.renderer };
+    ui.label(theme::note(ui, format!("Tiller {} \u{00b7} drawn with {renderer}", shared.machine.version)));
+}

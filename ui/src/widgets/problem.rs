@@ -1,0 +1,46 @@
+//! Failures: title, cause, next step, and what can be done at once.
+
+use egui::Ui;
+use egui_material_icons::icons::{ICON_CLOSE, ICON_ERROR};
+use tiller_protocol::problem::Problem;
+
+use crate::icon;
+use crate::theme::{self, palette, space};
+use crate::widgets::{button, card};
+
+/// What the user chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The offered action.
+    Act,
+    /// Take the panel away.
+    Dismiss,
+}
+
+/// Draws `problem`, with a button called `action` when there is something to do from here.
+pub(crate) fn show(ui: &mut Ui, problem: &Problem, action: Option<&str>) -> Option<Answer> {
+    let palette = palette(ui);
+    let mut answer = None;
+    card::callout(ui, palette.error_soft, |ui| {
+        ui.horizontal_top(|ui| {
+            icon::show(ui, ICON_ERROR, 20.0, palette.error);
+            let close_width = theme::size::CONTROL + space::S;
+            ui.vertical(|ui| {
+                ui.set_width(ui.available_width() - close_width);
+                ui.label(theme::strong(&problem.title).color(palette.error));
+                ui.label(&problem.cause);
+                ui.label(theme::secondary(ui, &problem.next_step));
+                if let Some(action) = action {
+                    ui.add_space(space::XS);
+                    if button::secondary(action).show(ui).clicked() {
+                        answer = Some(Answer::Act);
+                    }
+                }
+            });
+            if button::icon_only(ui, ICON_CLOSE, "Dismiss").clicked() {
+                answer = Some(Answer::Dismiss);
+            }
+        });
+    });
+    answer
+}
