@@ -4,16 +4,21 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::SystemTime;
 
 use crossbeam_channel::Receiver;
+use tiller_engine::Edit;
 use tiller_protocol::message::{Command, Event, JobId};
 use tiller_protocol::model::ModelSource;
 use tiller_protocol::problem::Problem;
+use tiller_protocol::steering::{Steering, SteeringRow};
 
-use crate::jobs::{self, EventSink, Sink as _, chat};
+use crate::clock::stamp;
+use crate::jobs::material::Shelf;
+use crate::jobs::{EventSink, Sink as _, chat, discover, evaluate, extract};
 use crate::models::{self, Loaded};
 use crate::studio::{Current, Shared};
-use crate::{io_thread, problem};
+use crate::{io_thread, problem, steering};
 
 /// Stack of the thread: deep models and reverse passes recurse.
 const STACK_BYTES: usize = 32 << 20;
@@ -71,7 +76,28 @@ impl Engine {
                 chat::say(self.loaded()?, &ask, &shared.live, &shared.workspace, sink)?;
                 Ok(Event::ChatDone { job })
             }
-            _ => Err(problem::no_model()),
+            Command::Extract { persona, method, .. } => {
+                let (loaded, persona) = (self.loaded()?, shared.library.load(&persona)?);
+                let neutral = extract::neutral_prompts(&shared.neutral()?);
+                let vector = extract::extract(loaded, &persona, method, &neutral, sink)?;
+                Ok(Event::VectorReady { job, info: Box::new(shared.workspace.save_vector(&vector)?) })
+            }
+            Command::StartDiscovery { settings, .. } => {
+                let (loaded, neutral) = (self.loaded()?, shared.neutral()?);
+                let shelf = Shelf { library: &shared.library, neutral: &neutral, workspace: Some(&shared.workspace) };
+                let folder = shared.workspace.new_run(&stamp(SystemTime::now()), &settings);
+                let run = discover::run(loaded, &shelf, &settings, (&folder, false), sink)?;
+                Ok(Event::DiscoveryDone { job, run: Box::new(run) })
+            }
+            Command::Evaluate { persona, placement, prompts, steering, .. } => {
+                let loaded = self.loaded()?;
+                let persona = &shared.library.load(&persona)?;
+                let steering = edits(loaded, &shared, steering)?;
+                let (items, prompts, steering) = (&*persona.report, &*prompts, &*steering);
+                let ask = evaluate::Ask { persona, items, placement, prompts, steering };
+                Ok(Event::Evaluated { job, conditions: evaluate::evaluate(loaded, &ask, sink)? })
+            }
+            other => Err(problem::bad_input(&format!("{other:?} is not a job"), "Report this.")),
         }
     }
 
@@ -112,6 +138,20 @@ fn run_job(
     };
     shared.end_job(end.clone());
     end
+}
+
+/// The edits of the rows that act, under one name; none when no row does.
+fn edits(loaded: &Loaded, shared: &Shared, steering: Option<Steering>) -> Result<Vec<(String, Vec<Edit>)>, Problem> {
+    let rows: Vec<SteeringRow> = steering.unwrap_or_default().rows.into_iter().filter(steering::acts).collect();
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let edits = rows
+        .iter()
+        .map(|row| steering::edit(row, &shared.workspace.vector(&row.vector)?, &loaded.info, loaded.device()))
+        .collect::<Result<_, _>>()?;
+    let names: Vec<String> = rows.iter().map(|row| format!("{} {:+.2}", row.label, row.strength)).collect();
+    Ok(vec![(names.join(", "), edits)])
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

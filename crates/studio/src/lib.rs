@@ -11,6 +11,7 @@ pub mod headless;
 pub mod studio;
 pub mod workspace;
 
+mod clock;
 mod engine_thread;
 mod io_thread;
 mod jobs;

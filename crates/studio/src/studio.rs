@@ -100,6 +100,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Neutral user texts.
+    ///
+    /// # Errors
+    /// When the shipped files are missing.
+    pub(crate) fn neutral(&self) -> Result<Vec<String>, Problem> {
+        self.assets.as_ref().map_err(Clone::clone)?.neutral()
+    }
+
     fn fail(&self, job: Option<JobId>, problem: Problem) {
         self.outbox.post(Event::Failed { job, problem });
     }

@@ -4,9 +4,31 @@
 //! the window, the command line and the tests run the same code.
 
 pub(crate) mod chat;
+pub(crate) mod discover;
+pub(crate) mod evaluate;
+pub(crate) mod extract;
+pub(crate) mod material;
+pub(crate) mod measure;
 mod sink;
 
+use std::ops::ControlFlow;
+
+use tiller_protocol::chat::{Role, Turn};
+use tiller_protocol::persona::PromptText;
+
 pub(crate) use sink::{EventSink, Report, Sink};
+
+/// Turns of a system text (if any) and a user text.
+pub(crate) fn turns(text: &PromptText) -> Vec<Turn> {
+    let turn = |role, content: &str| Turn { role, content: content.to_owned() };
+    let system = text.system.iter().map(|system| turn(Role::System, system));
+    system.chain([turn(Role::User, &text.user)]).collect()
+}
+
+/// `Continue` until the job is to stop.
+fn flow(sink: &dyn Sink) -> ControlFlow<()> {
+    if sink.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -15,9 +37,11 @@ pub(crate) mod tests {
     use std::sync::OnceLock;
 
     use tiller_protocol::model::{DeviceChoice, DtypeChoice, ModelSource};
+    use tiller_protocol::persona::Persona;
 
     use super::*;
     use crate::assets::Assets;
+    use crate::library::Library;
     use crate::models::{self, Loaded};
 
     /// Collects reports; can stop the job after some of them.
@@ -37,6 +61,11 @@ pub(crate) mod tests {
         fn is_stopped(&self) -> bool {
             self.stop_after.is_some_and(|n| self.reports.len() >= n)
         }
+    }
+
+    /// A shipped persona.
+    pub(crate) fn persona(id: &str) -> Persona {
+        Library::new(vec![Assets::find().unwrap().personas()]).load(id).unwrap()
     }
 
     /// The demo model, loaded once for all tests.

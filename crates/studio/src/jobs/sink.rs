@@ -68,6 +68,9 @@ pub(crate) trait Sink {
     /// Whether the job is to stop.
     fn is_stopped(&self) -> bool;
 
+    /// Begins another part of the work.
+    fn part(&mut self, _title: &str) {}
+
     /// Reports how far the job is.
     fn step(&mut self, done: usize, total: usize, unit: &'static str) {
         self.report(Report::Step { done: done as u64, total: total as u64, unit });

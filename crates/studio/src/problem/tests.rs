@@ -50,7 +50,7 @@ fn engine_errors() {
         (EngineError::BadRequest("block 9 of 6".to_owned()), &["Block 9 of 6"]),
         (EngineError::NoDevice { name: "CUDA 0".to_owned(), reason: "no driver".to_owned() }, &["CUDA 0", "Settings"]),
         (EngineError::Stopped, &["stopped"]),
-        (EngineError::Candle(candle_core::Error::Msg("shape mismatch".to_owned())), &["shape mismatch"]),
+        (EngineError::Candle(candle_core::Error::Msg("shape mismatch".to_owned())), &["Shape mismatch"]),
     ];
     for (error, facts) in &cases {
         check(&engine(error), facts);

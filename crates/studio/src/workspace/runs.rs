@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tiller_discover::epo;
 use tiller_protocol::discovery::{Candidate, DiscoverySettings, FrontPoint, RunResult};
 use tiller_protocol::message::RunSummary;
 use tiller_protocol::problem::Problem;
@@ -21,6 +22,15 @@ use crate::problem;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RunFolder {
     dir: PathBuf,
+}
+
+/// State of a search between two iterations; the candidates are in their own file.
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    iteration: usize,
+    slots: Vec<usize>,
+    gradients: u64,
+    evaluations: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,6 +91,46 @@ impl RunFolder {
                     .map_err(|error| problem::unreadable(&path, &format!("line {}: {error}", i + 1)))
             })
             .collect()
+    }
+
+    /// Saves what is needed to go on after this iteration.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub(crate) fn checkpoint(&self, run: &epo::Run) -> Result<(), Problem> {
+        let epo::Run { history, slots, iteration, gradients, .. } = run;
+        let state = Checkpoint {
+            iteration: *iteration,
+            slots: slots.clone(),
+            gradients: *gradients,
+            evaluations: history.len(),
+        };
+        document::write_json(&self.dir.join("search.json"), &Envelope::new(state))
+    }
+
+    /// The search as it was at the last checkpoint.
+    ///
+    /// # Errors
+    /// A folder without a checkpoint, or files that do not belong together.
+    pub(crate) fn resume(&self) -> Result<epo::Run, Problem> {
+        let path = self.dir.join("search.json");
+        let Checkpoint { iteration, slots, gradients, evaluations } =
+            document::read_json::<Envelope<Checkpoint>>(&path)?.body;
+        let mut history = self.candidates()?;
+        if history.len() < evaluations || slots.iter().any(|slot| *slot >= evaluations) {
+            return Err(problem::unreadable(&path, "it names candidates that candidates.jsonl does not hold"));
+        }
+        history.truncate(evaluations);
+        Ok(epo::Run { history, slots, iteration, gradients, stopped: false })
+    }
+
+    /// Replaces the list of candidates.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub(crate) fn rewrite(&self, candidates: &[Candidate]) -> Result<(), Problem> {
+        atomic::write(&self.candidates_path(), b"")?;
+        self.append(candidates)
     }
 
     /// Writes the result, the front and its picture.
