@@ -9,8 +9,7 @@ use crate::edit::PreparedEdits;
 use crate::error::{EngineError, Result};
 use crate::model::{EarlyExit, Model, Output, Request};
 use crate::ops::attention::{Attention, Heads};
-use crate::ops::norm::rms_norm;
-use crate::ops::rope::{self, Rotation};
+use crate::ops::rope::Rotation;
 use crate::plan::Plan;
 use crate::tree::Parent;
 
@@ -19,6 +18,13 @@ struct Shared {
     plan: Arc<Plan>,
     rotation: Rotation,
     heads: Heads,
+}
+
+impl Shared {
+    fn attention(&self, block: usize) -> Attention {
+        let parts = self.plan.parts.iter().map(|part| part.blocks[block].clone()).collect();
+        Attention { heads: self.heads, plan: Arc::clone(&self.plan), parts }
+    }
 }
 
 impl Model {
@@ -40,16 +46,15 @@ impl Model {
         let mut captured = vec![None; request.capture.len()];
         let mut kept: Vec<Vec<Tensor>> = vec![Vec::new(); if request.keep_kv { request.tree.nodes().len() } else { 0 }];
         for block in 0..=last_block {
-            let qkv;
-            (x, qkv) = self.run_block(block, &x, &shared)?;
+            let attention = shared.attention(block);
+            let passed = self.weights.blocks[block].forward(&x, &shared.rotation, &attention)?;
+            for (node, kept) in shared.plan.nodes.iter().zip(&mut kept) {
+                kept.push(passed.keys_and_values((node.start, node.len), &attention)?);
+            }
+            x = passed.x;
             x = edits.apply(block, x)?;
             for (slot, _) in captured.iter_mut().zip(request.capture).filter(|&(_, &wanted)| wanted == block) {
                 *slot = Some((block, x.clone()));
-            }
-            for (node, kept) in shared.plan.nodes.iter().zip(&mut kept) {
-                let rows = qkv.narrow(0, node.start, node.len)?;
-                let kv = rows.narrow(1, shared.heads.q_dim(), 2 * shared.heads.kv_dim())?;
-                kept.push(kv.detach().force_contiguous()?);
             }
             if let Some(EarlyExit { keep, .. }) =
                 request.early.filter(|early| early.after_block == block && block < last_block)
@@ -67,17 +72,6 @@ impl Model {
             Vec::new()
         };
         Ok(Output { resid_post: captured.into_iter().flatten().collect(), last: x, caches })
-    }
-
-    /// The residual stream after one block and the block's queries, keys and values.
-    fn run_block(&self, idx: usize, x: &Tensor, shared: &Shared) -> Result<(Tensor, Tensor)> {
-        let block = &self.weights.blocks[idx];
-        let h = rms_norm(x, &block.attn_norm, self.config.norm_eps)?;
-        let qkv = rope::project(&h, &block.qkv, &shared.rotation)?;
-        let parts = shared.plan.parts.iter().map(|part| part.blocks[idx].clone()).collect();
-        let attention = Attention { heads: shared.heads, plan: Arc::clone(&shared.plan), parts };
-        let x = block.o.forward_add(&attention.forward(&qkv)?, x)?;
-        Ok((block.mlp.forward(&x)?, qkv))
     }
 
     fn shared(&self, plan: Plan) -> Shared {

@@ -9,12 +9,16 @@
 //! through the token's other role, as the label of the cross-entropy. The embeddings are the differentiated variable,
 //! so nothing of vocabulary size enters the tape.
 
+use std::ops::Range;
+
 use candle_core::{DType, Tensor, Var};
+use rayon::prelude::*;
 
 use crate::edit::Edit;
 use crate::error::{EngineError, Result};
 use crate::model::{EarlyExit, KvCache, Model, Request};
 use crate::ops::linear::{Linear, Orientation};
+use crate::ops::loss::{cross_entropy_known, negative_log_probs};
 use crate::tree::{Parent, TokenTree};
 
 /// What is differentiated, for several members at once. Members do not influence each other.
@@ -55,28 +59,21 @@ pub struct TokenGradients {
     pub targets: Vec<f64>,
     /// Mean −log P of each member's scored tokens, nats; NaN when it was not computed because every λ is 0.
     pub xents: Vec<f64>,
-    members: Vec<MemberGradient>,
-    embedding: Linear,
-    scale: f64,
-}
-
-#[derive(Debug)]
-struct MemberGradient {
-    /// `[len, d_model]`: gradient of the loss at the embeddings.
-    embeds: Tensor,
-    /// `[len, vocab]`: the label term, already weighted.
-    labels: Option<Tensor>,
+    /// `[Σ prompt_len, vocab]`, f32, member by member.
+    grads: Tensor,
+    /// Rows of each member.
+    rows: Vec<Range<usize>>,
 }
 
 impl TokenGradients {
     /// Number of members.
     pub fn len(&self) -> usize {
-        self.members.len()
+        self.rows.len()
     }
 
     /// Whether there are no members.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.rows.is_empty()
     }
 
     /// ∂(−target + λ·xent)/∂one-hot of one member, `[prompt_len, vocab]`, f32.
@@ -84,14 +81,8 @@ impl TokenGradients {
     /// # Errors
     /// A member out of range.
     pub fn dense(&self, member: usize) -> Result<Tensor> {
-        let found = self.members.get(member);
-        let found = found.ok_or_else(|| EngineError::BadRequest(format!("no member {member}")))?;
-        let embeds = if self.scale == 1.0 { found.embeds.clone() } else { (&found.embeds * self.scale)? };
-        let grad = self.embedding.forward(&embeds)?.to_dtype(DType::F32)?;
-        Ok(match &found.labels {
-            Some(labels) => (grad + labels)?,
-            None => grad,
-        })
+        let rows = self.rows.get(member).ok_or_else(|| EngineError::BadRequest(format!("no member {member}")))?;
+        Ok(self.grads.narrow(0, rows.start, rows.len())?)
     }
 
     /// For each position of one member the `k` allowed tokens whose gradient is smallest (the most promising
@@ -104,7 +95,7 @@ impl TokenGradients {
         let dense = self.dense(member)?.to_vec2::<f32>()?;
         let candidates: Vec<u32> = (0..).zip(allowed).filter(|&(_, &allowed)| allowed).map(|(id, _)| id).collect();
         Ok(dense
-            .iter()
+            .par_iter()
             .map(|row| {
                 let order = |&a: &u32, &b: &u32| row[a as usize].total_cmp(&row[b as usize]).then(a.cmp(&b));
                 let mut ids: Vec<u32> = candidates.iter().copied().filter(|&id| (id as usize) < row.len()).collect();
@@ -152,90 +143,160 @@ pub fn token_gradients(model: &Model, problem: &Problem<'_>, objective: Objectiv
     }
     let mut loss = targets.sum_all()?.neg()?;
     let mut xents = vec![f64::NAN; problem.members.len()];
-    let mut labels = vec![None; problem.members.len()];
-    if with_xent {
-        // After the early exit the kept nodes alone are packed.
-        let kept_rows = kept_offsets(problem.tree, &keep, model.config().n_layers > problem.block + 1);
-        for (idx, member) in problem.members.iter().enumerate() {
-            let (xent, label) = member_xent(model, problem, member, &out.last, &kept_rows)?;
-            xents[idx] = f64::from(xent.to_scalar::<f32>()?);
-            labels[idx] = Some((label * member.lambda)?);
-            loss = (loss + (xent * member.lambda)?)?;
-        }
+    let scored = if with_xent { Some(Scored::new(model, problem, &keep)?) } else { None };
+    let mut nll = None;
+    if let Some(scored) = &scored {
+        let hidden = model.final_norm(&scored.rows_before(model, problem, &out.last)?)?;
+        let known = negative_log_probs(&hidden, &model.weights.head)?;
+        let losses = cross_entropy_known(&hidden, &model.weights.head, &scored.targets, &known)?;
+        xents = scored.xents(&losses.to_vec1::<f32>()?, problem.members.len());
+        let weights: Vec<f32> =
+            scored.owners.iter().map(|owner| (owner.share * problem.members[owner.member].lambda) as f32).collect();
+        loss = (loss + (losses * Tensor::new(weights, model.device())?)?.sum_all()?)?;
+        nll = Some(known);
     }
     let mut grads = loss.backward()?;
     let grad = grads
         .remove(embeds.as_tensor())
         .ok_or_else(|| EngineError::BadRequest("the objective does not depend on the prompt".to_owned()))?;
-    let members = problem.members.iter().zip(labels).map(|(member, labels)| {
+    let rows = member_rows(problem);
+    let grads = onehot_gradients(model, problem, &grad, scored.zip(nll).as_ref(), &rows)?;
+    let targets = targets.to_vec1::<f32>()?.into_iter().map(f64::from).collect();
+    Ok(TokenGradients { targets, xents, grads, rows })
+}
+
+/// Both terms of eq. 7 for all members, `[Σ prompt_len, vocab]`.
+fn onehot_gradients(
+    model: &Model,
+    problem: &Problem<'_>,
+    grad: &Tensor,
+    labels: Option<&(Scored, Tensor)>,
+    rows: &[Range<usize>],
+) -> Result<Tensor> {
+    let (vocab, n_rows) = (model.config().vocab_size, rows.last().map_or(0, |rows| rows.end));
+    let mut slots: Vec<Tensor> = Vec::with_capacity(problem.members.len());
+    for member in problem.members {
         let mut sum: Option<Tensor> = None;
         for &slot in &member.slots {
             let rows = grad.narrow(0, problem.tree.offset(slot), problem.tree.nodes()[slot].ids.len())?;
             sum = Some(match sum {
                 Some(sum) => (sum + rows)?,
-                None => rows.contiguous()?,
+                None => rows,
             });
         }
-        let embeds = sum.ok_or_else(|| EngineError::BadRequest("a member has no slot".to_owned()))?;
-        Ok(MemberGradient { embeds, labels })
-    });
-    Ok(TokenGradients {
-        targets: targets.to_vec1::<f32>()?.into_iter().map(f64::from).collect(),
-        xents,
-        members: members.collect::<Result<_>>()?,
-        embedding: Linear::new(model.embedding().clone(), None, Orientation::OutIn),
-        scale: model.config().arch.embed_scale,
-    })
+        slots.extend(sum);
+    }
+    let embeds = Tensor::cat(&slots, 0)?;
+    let scale = model.config().arch.embed_scale;
+    let embeds = if scale == 1.0 { embeds } else { (embeds * scale)? };
+    let dense = Linear::new(model.embedding().clone(), None, Orientation::OutIn).forward(&embeds)?;
+    let Some((scored, nll)) = labels else { return Ok(dense.to_dtype(DType::F32)?) };
+    let mut out = dense.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    let nll = nll.to_vec2::<f32>()?;
+    // Rows of several slots meet in one row here, so they are added one after the other.
+    for (owner, nll) in scored.owners.iter().zip(&nll) {
+        let weight = (owner.share * problem.members[owner.member].lambda) as f32;
+        if weight != 0.0 {
+            let row = (rows[owner.member].start + owner.position) * vocab;
+            out[row..row + vocab]
+                .par_iter_mut()
+                .with_min_len(1 << 13)
+                .zip(nll)
+                .for_each(|(to, nll)| *to += weight * nll);
+        }
+    }
+    Ok(Tensor::from_vec(out, (n_rows, vocab), model.device())?)
 }
 
-/// A member's cross-entropy as a tracked scalar, and the label term of eq. 7 without λ, `[len, vocab]`.
-fn member_xent(
-    model: &Model,
-    problem: &Problem<'_>,
-    member: &Member,
-    last: &Tensor,
-    row_of_node: &[usize],
-) -> Result<(Tensor, Tensor)> {
-    let mut xent: Option<Tensor> = None;
-    let mut label: Option<Tensor> = None;
-    for &slot in &member.slots {
-        let node = &problem.tree.nodes()[slot];
-        let before = match node.parent {
-            Parent::Root => None,
-            Parent::Cache(cache) => Some(problem.caches[cache].last_resid().cloned().ok_or_else(|| {
-                EngineError::BadRequest("the cache before the prompt does not hold its last residual".to_owned())
-            })?),
-            Parent::Node { node, len: 0 } => {
-                return Err(EngineError::BadRequest(format!("the prompt continues no token of run {node}")));
+/// The tokens that count in the members' cross-entropies.
+#[derive(Default)]
+struct Scored {
+    owners: Vec<Owner>,
+    targets: Vec<u32>,
+    /// For each, where the residual before it is found: among the rows of the caches' last residuals followed by those
+    /// of the last block.
+    rows: Vec<u32>,
+    /// Caches whose last residual is needed.
+    caches: Vec<usize>,
+}
+
+struct Owner {
+    member: usize,
+    /// Position in the prompt.
+    position: usize,
+    /// Weight in the member's mean.
+    share: f64,
+}
+
+impl Scored {
+    fn new(model: &Model, problem: &Problem<'_>, keep: &[usize]) -> Result<Self> {
+        let nodes = problem.tree.nodes();
+        let slots = problem.members.iter().flat_map(|member| &member.slots);
+        let mut scored = Self::default();
+        for &slot in slots.clone() {
+            if let Parent::Cache(cache) = nodes[slot].parent
+                && !scored.caches.contains(&cache)
+            {
+                scored.caches.push(cache);
             }
-            Parent::Node { node, len } => Some(last.narrow(0, row_of_node[node] + len - 1, 1)?),
-        };
-        let free = usize::from(before.is_none());
-        let n_scored = node.ids.len() - free;
-        if n_scored == 0 {
-            return Err(EngineError::BadRequest("a prompt of one token has no token to score".to_owned()));
         }
-        let own = last.narrow(0, row_of_node[slot], node.ids.len() - 1)?;
-        let resid = match before {
-            Some(before) => Tensor::cat(&[&before, &own], 0)?,
-            None => own,
-        };
-        let share = 1.0 / member.slots.len() as f64;
-        let loss = (model.cross_entropy(&resid, &node.ids[free..])?.mean_all()? * share)?;
-        let mut term = (model.negative_log_probs(&resid)? * (share / n_scored as f64))?;
-        if free == 1 {
-            term = Tensor::cat(&[&term.narrow(0, 0, 1)?.zeros_like()?, &term], 0)?;
+        // After the early exit the kept nodes alone are packed.
+        let row_of_node = kept_offsets(problem.tree, keep, model.config().n_layers > problem.block + 1);
+        for (member_idx, member) in problem.members.iter().enumerate() {
+            for &slot in &member.slots {
+                let (node, first) = (&nodes[slot], scored.caches.len() + row_of_node[slot]);
+                let before = match node.parent {
+                    Parent::Root | Parent::Node { len: 0, .. } => None,
+                    Parent::Cache(cache) => scored.caches.iter().position(|&known| known == cache),
+                    Parent::Node { node, len } => Some(scored.caches.len() + row_of_node[node] + len - 1),
+                };
+                let free = usize::from(before.is_none());
+                let n_scored = node.ids.len() - free;
+                if n_scored == 0 {
+                    return Err(EngineError::BadRequest("a prompt of one token has no token to score".to_owned()));
+                }
+                let share = 1.0 / (member.slots.len() * n_scored) as f64;
+                let rows = before.into_iter().chain(first..first + node.ids.len() - 1);
+                scored.rows.extend(rows.map(|row| row as u32));
+                scored.targets.extend_from_slice(&node.ids[free..]);
+                let positions = free..node.ids.len();
+                scored.owners.extend(positions.map(|position| Owner { member: member_idx, position, share }));
+            }
         }
-        xent = Some(match xent {
-            Some(sum) => (sum + loss)?,
-            None => loss,
-        });
-        label = Some(match label {
-            Some(sum) => (sum + term)?,
-            None => term,
-        });
+        Ok(scored)
     }
-    xent.zip(label).ok_or_else(|| EngineError::BadRequest("a member has no slot".to_owned()))
+
+    /// Residuals of the last block before each scored token, `[n_scored, d_model]`.
+    fn rows_before(&self, model: &Model, problem: &Problem<'_>, last: &Tensor) -> Result<Tensor> {
+        let mut parts = Vec::with_capacity(self.caches.len() + 1);
+        for &cache in &self.caches {
+            parts.push(problem.caches[cache].last_resid().cloned().ok_or_else(|| {
+                EngineError::BadRequest("the cache before the prompt does not hold its last residual".to_owned())
+            })?);
+        }
+        parts.push(last.clone());
+        let all = if parts.len() == 1 { last.clone() } else { Tensor::cat(&parts, 0)? };
+        Ok(all.index_select(&Tensor::new(self.rows.as_slice(), model.device())?, 0)?)
+    }
+
+    fn xents(&self, losses: &[f32], n_members: usize) -> Vec<f64> {
+        let mut xents = vec![0.0; n_members];
+        for (owner, &loss) in self.owners.iter().zip(losses) {
+            xents[owner.member] += owner.share * f64::from(loss);
+        }
+        xents
+    }
+}
+
+/// Rows of each member when their prompts stand one after the other.
+fn member_rows(problem: &Problem<'_>) -> Vec<Range<usize>> {
+    let mut next = 0;
+    let lens = problem.members.iter().map(|member| problem.tree.nodes()[member.slots[0]].ids.len());
+    lens.map(|len| {
+        next += len;
+        next - len..next
+    })
+    .collect()
 }
 
 fn check(problem: &Problem<'_>) -> Result<()> {
@@ -246,6 +307,9 @@ fn check(problem: &Problem<'_>) -> Result<()> {
     for member in problem.members {
         if let Some(node) = member.slots.iter().chain(&member.reads).find(|&&node| node >= nodes.len()) {
             return Err(EngineError::BadRequest(format!("a member names run {node} of {}", nodes.len())));
+        }
+        if member.slots.is_empty() {
+            return Err(EngineError::BadRequest("a member has no slot".to_owned()));
         }
         if member.slots.windows(2).any(|pair| nodes[pair[0]].ids != nodes[pair[1]].ids) {
             return Err(EngineError::BadRequest("a member's runs hold different prompts".to_owned()));

@@ -26,6 +26,7 @@ pub mod template;
 mod testing;
 pub mod tokenizer;
 pub mod tree;
+mod trie;
 mod weights;
 
 pub use candle_core::{DType, Device, Tensor};

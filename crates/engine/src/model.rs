@@ -10,7 +10,7 @@ pub use crate::cache::KvCache;
 use crate::config::ModelConfig;
 use crate::edit::Edit;
 use crate::error::{EngineError, Result};
-use crate::ops::{loss, norm};
+use crate::ops::loss;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::tree::{Node, Parent, TokenTree};
@@ -164,7 +164,7 @@ impl Model {
     /// # Errors
     /// A failure in the tensor library.
     pub fn negative_log_probs(&self, resid: &Tensor) -> Result<Tensor> {
-        Ok(loss::negative_log_probs(&self.logits(&resid.detach())?)?)
+        Ok(loss::negative_log_probs(&self.final_norm(&resid.detach())?, &self.weights.head)?)
     }
 
     /// Runs `ids` after `past` (if any) and returns the cache of the whole sequence.
@@ -182,7 +182,7 @@ impl Model {
 
     /// RMSNorm before the head.
     pub(crate) fn final_norm(&self, resid: &Tensor) -> Result<Tensor> {
-        Ok(norm::rms_norm(resid, &self.weights.norm, self.config.norm_eps)?)
+        Ok(self.weights.norm.forward(resid)?)
     }
 
     pub(crate) fn check_ids(&self, ids: &[u32]) -> Result<()> {

@@ -1,9 +1,14 @@
 //! Log-probabilities of answers, and cross-entropy of text.
 
+use std::collections::HashMap;
+
+use candle_core::Tensor;
+
 use crate::edit::Edit;
 use crate::error::{EngineError, Result};
 use crate::model::{Model, Request};
 use crate::tree::{Node, Parent, TokenTree};
+use crate::trie::Trie;
 
 /// A prompt and the answers compared after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +37,7 @@ pub fn answer_log_probs(model: &Model, choices: &[Choice], edits: &[Edit]) -> Re
     let mut batch = Batch::default();
     for (i, &choice) in order.iter().enumerate() {
         batch.add(choice, &choices[choice]);
-        if batch.tree.n_tokens() >= TOKENS_PER_PASS || i + 1 == order.len() {
+        if batch.trie.tree.n_tokens() >= TOKENS_PER_PASS || i + 1 == order.len() {
             batch.run(model, choices, edits, &mut scores)?;
             batch = Batch::default();
         }
@@ -56,73 +61,110 @@ pub fn cross_entropy(model: &Model, ids: &[u32], from: usize) -> Result<f64> {
     Ok(losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64)
 }
 
-/// Prompts of one pass as a trie, with their answers.
+/// Mean −log P of `tokens[1..]` of every sequence, nats per token. Equal beginnings are computed once.
+///
+/// # Errors
+/// A sequence of fewer than two tokens or longer than the context.
+pub fn cross_entropies(model: &Model, sequences: &[Vec<u32>]) -> Result<Vec<f64>> {
+    if sequences.iter().any(|ids| ids.len() < 2) {
+        return Err(EngineError::BadRequest("a sequence of fewer than two tokens has nothing to score".to_owned()));
+    }
+    let mut order: Vec<usize> = (0..sequences.len()).collect();
+    order.sort_by(|&a, &b| sequences[a].cmp(&sequences[b]));
+    let mut means = vec![0.0; sequences.len()];
+    let mut rest = order.as_slice();
+    while !rest.is_empty() {
+        let mut trie = Trie::default();
+        let mut scored = Scored::default();
+        let mut members = Vec::new();
+        while let [idx, others @ ..] = rest
+            && trie.tree.n_tokens() < TOKENS_PER_PASS
+        {
+            let ids = &sequences[*idx];
+            trie.add(&ids[..ids.len() - 1], false);
+            members.push((*idx, scored.add(&trie.rows(), &ids[1..])));
+            rest = others;
+        }
+        let out = model.forward(&Request::new(&trie.tree))?;
+        let losses = scored.losses(model, &out.last)?;
+        for (idx, slots) in members {
+            means[idx] = slots.iter().map(|&slot| f64::from(losses[slot])).sum::<f64>() / slots.len() as f64;
+        }
+    }
+    Ok(means)
+}
+
+/// Pairs of a row and its next token, each computed once.
+#[derive(Default)]
+struct Scored {
+    known: HashMap<(usize, u32), usize>,
+    rows: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+impl Scored {
+    /// Adds pairs and returns where their losses will be.
+    fn add(&mut self, rows: &[usize], targets: &[u32]) -> Vec<usize> {
+        rows.iter()
+            .zip(targets)
+            .map(|(&row, &target)| {
+                *self.known.entry((row, target)).or_insert_with(|| {
+                    self.rows.push(row as u32);
+                    self.targets.push(target);
+                    self.rows.len() - 1
+                })
+            })
+            .collect()
+    }
+
+    fn losses(&self, model: &Model, last: &Tensor) -> Result<Vec<f32>> {
+        if self.rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = Tensor::new(self.rows.as_slice(), model.device())?;
+        Ok(model.cross_entropy(&last.index_select(&rows, 0)?, &self.targets)?.to_vec1()?)
+    }
+}
+
+/// Prompts of one pass, with their answers.
 #[derive(Default)]
 struct Batch {
-    tree: TokenTree,
-    /// Nodes of the prompt added last, each with the position of its first token.
-    path: Vec<(usize, usize)>,
-    last_prompt: Vec<u32>,
+    trie: Trie,
     /// Choice, answer, and the rows whose next tokens are the answer's.
     wanted: Vec<(usize, usize, Vec<usize>)>,
 }
 
 impl Batch {
     fn add(&mut self, idx: usize, choice: &Choice) {
-        let end = self.add_prompt(&choice.prompt);
+        let end = self.trie.add(&choice.prompt, true);
+        let tree = &mut self.trie.tree;
         for (answer_idx, answer) in choice.answers.iter().enumerate() {
-            let mut rows = vec![self.tree.last_row(end)];
-            let (_, given) = answer.split_last().unwrap_or((&0, &[]));
+            let mut rows = vec![tree.last_row(end)];
+            let given = &answer[..answer.len() - 1];
             if !given.is_empty() {
-                let len = self.tree.nodes()[end].ids.len();
-                let parent = Parent::Node { node: end, len };
-                let node = self.tree.push(Node { parent, ids: given.to_vec(), ends_prompt: false, is_reply: true });
-                rows.extend((0..given.len()).map(|i| self.tree.offset(node) + i));
+                let parent = Parent::Node { node: end, len: tree.nodes()[end].ids.len() };
+                let node = tree.push(Node { parent, ids: given.to_vec(), ends_prompt: false, is_reply: true });
+                rows.extend((0..given.len()).map(|i| tree.offset(node) + i));
             }
             self.wanted.push((idx, answer_idx, rows));
         }
     }
 
-    /// Adds what the prompt does not share with the last one and returns its last node. The prompt's last token always
-    /// gets a row of its own node, because edits may touch it alone.
-    fn add_prompt(&mut self, prompt: &[u32]) -> usize {
-        let same = prompt.iter().zip(&self.last_prompt).take_while(|(a, b)| a == b).count();
-        if same == prompt.len()
-            && same == self.last_prompt.len()
-            && let Some(&(node, _)) = self.path.last()
-        {
-            return node;
-        }
-        let shared = same.min(prompt.len() - 1).min(self.last_prompt.len().saturating_sub(1));
-        while self.path.last().is_some_and(|&(_, start)| start >= shared) {
-            self.path.pop();
-        }
-        let parent = self.path.last().map_or(Parent::Root, |&(node, start)| Parent::Node { node, len: shared - start });
-        let ids = prompt[shared..].to_vec();
-        let node = self.tree.push(Node { parent, ids, ends_prompt: true, is_reply: false });
-        self.path.push((node, shared));
-        prompt.clone_into(&mut self.last_prompt);
-        node
-    }
-
     fn run(&self, model: &Model, choices: &[Choice], edits: &[Edit], scores: &mut [Vec<f64>]) -> Result<()> {
-        let out = model.forward(&Request { edits, ..Request::new(&self.tree) })?;
-        let mut rows = Vec::new();
-        let mut targets = Vec::new();
-        for (choice, answer, answer_rows) in &self.wanted {
-            rows.extend(answer_rows.iter().map(|&row| row as u32));
-            targets.extend_from_slice(&choices[*choice].answers[*answer]);
-        }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let rows = candle_core::Tensor::new(rows, model.device())?;
-        let losses = model.cross_entropy(&out.last.index_select(&rows, 0)?, &targets)?.to_vec1::<f32>()?;
-        let mut losses = losses.into_iter();
-        for (choice, _, answer_rows) in &self.wanted {
-            let sum = losses.by_ref().take(answer_rows.len()).map(|loss| -f64::from(loss)).sum();
-            scores[*choice].push(sum);
+        let out = model.forward(&Request { edits, ..Request::new(&self.trie.tree) })?;
+        let mut scored = Scored::default();
+        let slots: Vec<Vec<usize>> = self
+            .wanted
+            .iter()
+            .map(|(choice, answer, rows)| scored.add(rows, &choices[*choice].answers[*answer]))
+            .collect();
+        let losses = scored.losses(model, &out.last)?;
+        for ((choice, _, _), slots) in self.wanted.iter().zip(slots) {
+            scores[*choice].push(slots.iter().map(|&slot| -f64::from(losses[slot])).sum());
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,9 @@ use rayon::prelude::*;
 
 use crate::config::ModelConfig;
 use crate::error::Result;
+use crate::ops::block::Block;
 use crate::ops::linear::{Linear, Orientation};
-use crate::ops::mlp::Mlp;
+use crate::ops::norm::Norm;
 use crate::ops::rope::Rope;
 
 /// All weights.
@@ -15,21 +16,10 @@ pub(crate) struct Weights {
     /// `[vocab, d_model]`.
     pub(crate) embed: Tensor,
     pub(crate) blocks: Vec<Block>,
-    /// `[d_model]`.
-    pub(crate) norm: Tensor,
+    pub(crate) norm: Norm,
     pub(crate) head: Linear,
     pub(crate) rope: Rope,
     tied: bool,
-}
-
-/// One block.
-#[derive(Debug)]
-pub(crate) struct Block {
-    /// `[d_model]`.
-    pub(crate) attn_norm: Tensor,
-    pub(crate) qkv: Linear,
-    pub(crate) o: Linear,
-    pub(crate) mlp: Mlp,
 }
 
 /// Where tensors come from.
@@ -56,16 +46,9 @@ impl Weights {
 
     /// Number of parameters.
     pub(crate) fn n_values(&self) -> u64 {
-        let blocks: usize = self
-            .blocks
-            .iter()
-            .map(|b| {
-                let linears = b.qkv.n_values() + b.o.n_values() + b.mlp.gate_up.n_values() + b.mlp.down.n_values();
-                linears + b.attn_norm.elem_count() + b.mlp.norm.elem_count()
-            })
-            .sum();
+        let blocks: usize = self.blocks.iter().map(Block::n_values).sum();
         let head = if self.tied { 0 } else { self.head.n_values() };
-        (self.embed.elem_count() + blocks + self.norm.elem_count() + head) as u64
+        (self.embed.elem_count() + blocks + self.norm.weight.elem_count() + head) as u64
     }
 }
 
@@ -86,10 +69,10 @@ impl Reader<'_> {
         self.place(values, shape)
     }
 
-    fn norm(&mut self, name: &str) -> Result<Tensor> {
+    fn norm(&mut self, name: &str) -> Result<Norm> {
         let mut values = self.source.tensor(name, &[self.config.d_model])?;
         values.iter_mut().for_each(|value| *value += self.config.arch.norm_offset as f32);
-        self.place(values, &[self.config.d_model])
+        Ok(Norm { weight: self.place(values, &[self.config.d_model])?, eps: self.config.norm_eps })
     }
 
     /// Projections `(name, n_out)` of the same input side by side.
@@ -119,12 +102,9 @@ impl Reader<'_> {
             attn_norm: self.norm(&name("input_layernorm.weight"))?,
             qkv: self.linear(&qkv, d, config.arch.qkv_bias)?,
             o: self.linear(&[(name("self_attn.o_proj"), d)], q_dim, config.arch.o_bias)?,
-            mlp: Mlp {
-                norm: self.norm(&name("post_attention_layernorm.weight"))?,
-                eps: config.norm_eps,
-                gate_up: self.linear(&gate_up, d, false)?,
-                down: self.linear(&[(name("mlp.down_proj"), d)], wide, false)?,
-            },
+            mlp_norm: self.norm(&name("post_attention_layernorm.weight"))?,
+            gate_up: self.linear(&gate_up, d, false)?,
+            down: self.linear(&[(name("mlp.down_proj"), d)], wide, false)?,
         })
     }
 }

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::Values;
 use super::simd::{Lhs, padded, small_matmul, softmax};
-use super::{Values, is_fused, values};
 use crate::config::ModelConfig;
 use crate::plan::{Plan, PlannedNode, Span};
 
@@ -62,12 +62,8 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Rows of queries, keys and values `[n, width]` to mixed values `[n, n_heads * head_dim]`.
-    pub(crate) fn forward(&self, qkv: &Tensor) -> Result<Tensor> {
-        if is_fused(qkv) { qkv.contiguous()?.apply_op1(self.clone()) } else { self.composite(qkv) }
-    }
-
-    /// The same by stock operations, one node after the other.
+    /// Rows of queries, keys and values `[n, width]` to mixed values `[n, n_heads * head_dim]` by stock operations, one
+    /// node after the other.
     pub(crate) fn composite(&self, qkv: &Tensor) -> Result<Tensor> {
         let outputs = self.plan.nodes.iter().map(|node| self.composite_node(qkv, node)).collect::<Result<Vec<_>>>()?;
         Tensor::cat(&outputs, 0)
@@ -116,13 +112,9 @@ struct Task {
     n: usize,
 }
 
-impl CustomOp1 for Attention {
-    fn name(&self) -> &'static str {
-        "tiller-attention"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let qkv = values(storage, layout)?;
+impl Attention {
+    /// Rows of queries, keys and values `[n, width]` to mixed values `[n, n_heads * head_dim]`.
+    pub(crate) fn forward(&self, qkv: &[f32]) -> Result<Vec<f32>> {
         let (n, q_dim) = (self.plan.n_tokens, self.heads.q_dim());
         if qkv.len() != n * self.heads.width() {
             bail!("attention over {n} rows was given {} values", qkv.len());
@@ -148,11 +140,7 @@ impl CustomOp1 for Attention {
                 source.run(&self.plan, &task, rows, scratch);
             });
         }
-        Ok((CpuStorage::F32(out), Shape::from((n, q_dim))))
-    }
-
-    fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        super::attention_backward::backward(self, arg, &grad.contiguous()?).map(Some)
+        Ok(out)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Gradient of the tree attention: into queries, and into keys and values of the node itself and of its ancestors in
 //! the batch. Probabilities are computed again rather than kept.
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use rayon::prelude::*;
 
-use super::Values;
 use super::attention::{Attention, Heads, Side, Source};
 use super::simd::{Lhs, dot, padded, small_matmul, softmax};
+use super::{ROWS_PER_TASK, Values};
 use crate::plan::{Plan, PlannedNode, Span};
 
 /// Gradients of one key head and its queries: `q` `[n, group * head_dim]`, `k` and `v` `[n, head_dim]`.
@@ -16,28 +16,28 @@ struct Plane {
     v: Vec<f32>,
 }
 
-/// Gradient for the rows of queries, keys and values; `grad` is `[n, n_heads * head_dim]`.
-pub(crate) fn backward(op: &Attention, qkv: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    let (heads, plan) = (op.heads, &*op.plan);
-    let parts: Vec<_> = op.parts.iter().map(Values::of).collect();
-    let parts = parts.iter().map(Values::slice).collect::<Result<Vec<_>>>()?;
-    let (qkv_values, grad_values) = (Values::of(qkv), Values::of(grad));
-    let source = Source { heads, qkv: qkv_values.slice()?, parts };
-    let grad = grad_values.slice()?;
-    // One plane for each key head: nodes of a plane are summed in their order, so the result is repeatable.
-    let planes: Vec<Plane> =
-        (0..heads.n_kv_heads).into_par_iter().map(|kv_head| plane(&source, plan, grad, kv_head)).collect();
-    let mut out = vec![0.0; plan.n_tokens * heads.width()];
-    out.par_chunks_mut(heads.width()).enumerate().for_each(|(row, out)| {
-        for (kv_head, plane) in planes.iter().enumerate() {
-            let (dim, group) = (heads.head_dim, heads.group() * heads.head_dim);
-            out[kv_head * group..][..group].copy_from_slice(&plane.q[row * group..][..group]);
-            let at = heads.q_dim() + kv_head * dim;
-            out[at..][..dim].copy_from_slice(&plane.k[row * dim..][..dim]);
-            out[at + heads.kv_dim()..][..dim].copy_from_slice(&plane.v[row * dim..][..dim]);
-        }
-    });
-    Tensor::from_vec(out, qkv.shape(), qkv.device())
+impl Attention {
+    /// Gradient with respect to the rows of queries, keys and values `[n, width]`; `grad` is `[n, n_heads * head_dim]`.
+    pub(crate) fn backward(&self, qkv: &[f32], grad: &[f32]) -> Result<Vec<f32>> {
+        let (heads, plan) = (self.heads, &*self.plan);
+        let parts: Vec<_> = self.parts.iter().map(Values::of).collect();
+        let parts = parts.iter().map(Values::slice).collect::<Result<Vec<_>>>()?;
+        let source = Source { heads, qkv, parts };
+        // One plane for each key head: nodes of a plane are summed in their order, so the result is repeatable.
+        let planes: Vec<Plane> =
+            (0..heads.n_kv_heads).into_par_iter().map(|kv_head| plane(&source, plan, grad, kv_head)).collect();
+        let mut out = vec![0.0; plan.n_tokens * heads.width()];
+        out.par_chunks_mut(heads.width()).with_min_len(ROWS_PER_TASK).enumerate().for_each(|(row, out)| {
+            for (kv_head, plane) in planes.iter().enumerate() {
+                let (dim, group) = (heads.head_dim, heads.group() * heads.head_dim);
+                out[kv_head * group..][..group].copy_from_slice(&plane.q[row * group..][..group]);
+                let at = heads.q_dim() + kv_head * dim;
+                out[at..][..dim].copy_from_slice(&plane.k[row * dim..][..dim]);
+                out[at + heads.kv_dim()..][..dim].copy_from_slice(&plane.v[row * dim..][..dim]);
+            }
+        });
+        Ok(out)
+    }
 }
 
 fn plane(source: &Source<'_>, plan: &Plan, grad: &[f32], kv_head: usize) -> Plane {

@@ -1,6 +1,6 @@
 //! Linear maps with constant weights: the gradient passes to the input, none is computed for the weight.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::gemm::{View, matmul};
@@ -46,14 +46,6 @@ impl Linear {
         if is_fused(x) { x.contiguous()?.apply_op1(self.clone()) } else { self.composite(x) }
     }
 
-    /// `residual + forward(x)`, `residual` `[n, n_out]`.
-    pub(crate) fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        if is_fused(x) {
-            return x.contiguous()?.apply_op2(&residual.contiguous()?, self.clone());
-        }
-        residual + self.composite(x)?
-    }
-
     /// [`Self::forward`] by stock operations.
     pub(crate) fn composite(&self, x: &Tensor) -> Result<Tensor> {
         let y = match self.orientation {
@@ -64,16 +56,6 @@ impl Linear {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
         }
-    }
-
-    /// Gradient with respect to the input, `[n, n_out]` to `[n, n_in]`.
-    pub(crate) fn backward(&self, grad: &Tensor) -> Result<Tensor> {
-        let grad = grad.contiguous()?;
-        let values = Values::of(&grad);
-        let n = grad.dim(0)?;
-        let mut dx = vec![0.0; n * self.n_in()];
-        self.backward_into(&mut dx, values.slice()?, false)?;
-        Tensor::from_vec(dx, (n, self.n_in()), grad.device())
     }
 
     /// `out = x·W + bias`, or `out += …` with `add`; `x` `[n, n_in]`, `out` `[n, n_out]`.
@@ -108,13 +90,6 @@ impl Linear {
         }
         Ok(())
     }
-
-    fn output(&self, x: &[f32], start: Option<&[f32]>) -> Result<(CpuStorage, Shape)> {
-        let n = x.len() / self.n_in();
-        let mut out = start.map_or_else(|| vec![0.0; n * self.n_out()], <[f32]>::to_vec);
-        self.forward_into(&mut out, x, start.is_some())?;
-        Ok((CpuStorage::F32(out), Shape::from((n, self.n_out()))))
-    }
 }
 
 impl CustomOp1 for Linear {
@@ -123,36 +98,24 @@ impl CustomOp1 for Linear {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.output(values(storage, layout)?, None)
+        let x = values(storage, layout)?;
+        let n = x.len() / self.n_in();
+        let mut out = vec![0.0; n * self.n_out()];
+        self.forward_into(&mut out, x, false)?;
+        Ok((CpuStorage::F32(out), Shape::from((n, self.n_out()))))
     }
 
     fn bwd(&self, _arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        self.backward(grad).map(Some)
-    }
-}
-
-impl CustomOp2 for Linear {
-    fn name(&self) -> &'static str {
-        "tiller-linear-add"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, x_l: &Layout, r: &CpuStorage, r_l: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.output(values(x, x_l)?, Some(values(r, r_l)?))
-    }
-
-    fn bwd(
-        &self,
-        _x: &Tensor,
-        _residual: &Tensor,
-        _res: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((Some(self.backward(grad)?), Some(grad.clone())))
+        let grad = grad.contiguous()?;
+        let n = grad.dim(0)?;
+        let mut dx = vec![0.0; n * self.n_in()];
+        self.backward_into(&mut dx, Values::of(&grad).slice()?, false)?;
+        Tensor::from_vec(dx, (n, self.n_in()), grad.device()).map(Some)
     }
 }
 
 /// Products below this many weights run on the calling thread: waking another costs more.
-const PARALLEL_FROM: usize = 1 << 17;
+const PARALLEL_FROM: usize = 1 << 19;
 
 kernel! {
     /// `out += x·W[:, first..first + out.len()]` for one row, `W` `[x.len(), stride]`.

@@ -33,18 +33,71 @@ pub(crate) fn log_softmax(logits: &Tensor) -> Result<Tensor> {
 }
 
 /// −log P of every token, `[n, vocab]` f32, without a gradient: the label term of methods.md eq. 7.
-pub(crate) fn negative_log_probs(logits: &Tensor) -> Result<Tensor> {
-    if !is_fused(logits) {
-        return log_softmax(&logits.detach())?.neg();
+pub(crate) fn negative_log_probs(hidden: &Tensor, head: &Linear) -> Result<Tensor> {
+    if !is_fused(hidden) {
+        return log_softmax(&head.composite(&hidden.detach())?)?.neg();
     }
-    let (n, vocab) = logits.dims2()?;
-    let logits = logits.contiguous()?;
-    let mut out = Values::of(&logits).slice()?.to_vec();
+    let hidden = hidden.contiguous()?;
+    let (n, vocab) = (hidden.dim(0)?, head.n_out());
+    let mut out = vec![0.0; n * vocab];
+    head.forward_into(&mut out, Values::of(&hidden).slice()?, false)?;
     out.par_chunks_mut(vocab).for_each(|row| {
         let norm = log_sum_exp(row);
         row.iter_mut().for_each(|value| *value = norm - *value);
     });
-    Tensor::from_vec(out, (n, vocab), logits.device())
+    Tensor::from_vec(out, (n, vocab), hidden.device())
+}
+
+/// [`cross_entropy`] where the [`negative_log_probs`] of the rows are known already: nothing is computed twice.
+pub(crate) fn cross_entropy_known(hidden: &Tensor, head: &Linear, targets: &[u32], nll: &Tensor) -> Result<Tensor> {
+    if is_fused(hidden) {
+        let op = KnownCrossEntropy { head: head.clone(), targets: targets.into(), nll: nll.clone() };
+        return hidden.contiguous()?.apply_op1(op);
+    }
+    composite(hidden, head, targets)
+}
+
+struct KnownCrossEntropy {
+    head: Linear,
+    targets: Arc<[u32]>,
+    /// `[n, vocab]`.
+    nll: Tensor,
+}
+
+impl CustomOp1 for KnownCrossEntropy {
+    fn name(&self) -> &'static str {
+        "tiller-known-cross-entropy"
+    }
+
+    fn cpu_fwd(&self, _storage: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let nll = Values::of(&self.nll);
+        let rows = nll.slice()?.chunks_exact(self.head.n_out());
+        let out = rows.zip(&*self.targets).map(|(row, &target)| row[target as usize]).collect();
+        Ok((CpuStorage::F32(out), Shape::from(self.targets.len())))
+    }
+
+    fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let vocab = self.head.n_out();
+        let grad = grad.contiguous()?;
+        let (nll, grad) = (Values::of(&self.nll), Values::of(&grad));
+        let mut d_logits = nll.slice()?.to_vec();
+        (d_logits.par_chunks_mut(vocab), &*self.targets, grad.slice()?)
+            .into_par_iter()
+            .for_each(|(row, &target, &grad)| probability_gradient(row, target as usize, grad));
+        let mut dx = vec![0.0; arg.elem_count()];
+        self.head.backward_into(&mut dx, &d_logits, false)?;
+        Tensor::from_vec(dx, arg.shape(), arg.device()).map(Some)
+    }
+}
+
+kernel! {
+    /// From −log P: `row = (P − onehot(target)) · grad`.
+    fn probability_gradient(row: &'k mut [f32], target: usize, grad: f32) {
+        for value in row.iter_mut() {
+            *value = exp(-*value) * grad;
+        }
+        row[target] -= grad;
+    }
 }
 
 struct CrossEntropy {

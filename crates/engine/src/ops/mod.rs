@@ -1,8 +1,9 @@
 //! The arithmetic of a decoder block, each operation with a gradient that is kept.
 //!
-//! Every operation has two bodies. On the processor in f32 it is one of our own `CustomOp`s with a written-out
-//! backward pass; weights are constants of the op, so no weight gradient is ever computed. Elsewhere it is a
-//! composite of stock differentiable operations, which also serves the tests as the reference. candle's own fused
+//! Every operation has two bodies. On the processor in f32 it is part of one of our own `CustomOp`s ([`block`],
+//! [`norm`], [`linear`], [`loss`]) with a written-out backward pass; weights are constants of the op, so no weight
+//! gradient is ever computed. Elsewhere it is a composite of stock differentiable operations, which also serves the
+//! tests as the reference. candle's own fused
 //! kernels (`candle_nn::ops::rms_norm`, `rope`, `softmax_last_dim`, …) drop gradients without an error and are not
 //! used at all.
 //!
@@ -10,6 +11,7 @@
 
 pub(crate) mod attention;
 mod attention_backward;
+pub(crate) mod block;
 pub(crate) mod gemm;
 pub(crate) mod linear;
 pub(crate) mod loss;

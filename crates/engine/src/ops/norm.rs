@@ -1,29 +1,55 @@
 //! RMSNorm: `y = x / √(mean(x²) + ε) · w` (Zhang & Sennrich 2019, as in Hugging Face `LlamaRMSNorm`).
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::simd::{dot, kernel};
 use super::{ROWS_PER_TASK, Values, is_fused, values};
 
-/// Norm of `x` `[n, d]` with `weight` `[d]`; the gradient passes to `x`.
-pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
-    if is_fused(x) {
-        return x.contiguous()?.apply_op1(RmsNorm { weight: weight.clone(), eps: eps as f32 });
+/// A norm with its weight `[d_model]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Norm {
+    pub(crate) weight: Tensor,
+    pub(crate) eps: f64,
+}
+
+impl Norm {
+    /// Norm of `x` `[n, d_model]`; the gradient passes to `x`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if is_fused(x) { x.contiguous()?.apply_op1(self.clone()) } else { self.composite(x) }
     }
-    composite(x, weight, eps)
-}
 
-/// The same by stock operations, computed in f32.
-pub(crate) fn composite(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
-    let wide = x.to_dtype(candle_core::DType::F32)?;
-    let inverse = (wide.sqr()?.mean_keepdim(1)? + eps)?.sqrt()?.recip()?;
-    wide.broadcast_mul(&inverse)?.to_dtype(x.dtype())?.broadcast_mul(weight)
-}
+    /// The same by stock operations, computed in f32.
+    pub(crate) fn composite(&self, x: &Tensor) -> Result<Tensor> {
+        let wide = x.to_dtype(DType::F32)?;
+        let inverse = (wide.sqr()?.mean_keepdim(1)? + self.eps)?.sqrt()?.recip()?;
+        wide.broadcast_mul(&inverse)?.to_dtype(x.dtype())?.broadcast_mul(&self.weight)
+    }
 
-struct RmsNorm {
-    weight: Tensor,
-    eps: f32,
+    /// Norms rows `x` into `out`.
+    pub(crate) fn forward_into(&self, out: &mut [f32], x: &[f32]) -> Result<()> {
+        let weight = Values::of(&self.weight);
+        let (weight, eps) = (weight.slice()?, self.eps as f32);
+        let size = weight.len() * ROWS_PER_TASK;
+        if x.len() <= size {
+            norm_rows(out, x, weight, eps);
+        } else {
+            out.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(out, x)| norm_rows(out, x, weight, eps));
+        }
+        Ok(())
+    }
+
+    /// Adds the gradient with respect to `x` to `dx`, given that of the output.
+    pub(crate) fn backward_add(&self, dx: &mut [f32], x: &[f32], grad: &[f32]) -> Result<()> {
+        let weight = Values::of(&self.weight);
+        let (weight, eps) = (weight.slice()?, self.eps as f32);
+        let size = weight.len() * ROWS_PER_TASK;
+        dx.par_chunks_mut(size)
+            .zip(x.par_chunks(size))
+            .zip(grad.par_chunks(size))
+            .for_each(|((dx, x), grad)| add_grad_rows(dx, x, grad, weight, eps));
+        Ok(())
+    }
 }
 
 kernel! {
@@ -39,53 +65,39 @@ kernel! {
 }
 
 kernel! {
-    /// dx = i·(w·g) − x·i³/d·Σ(w·g·x), with i the inverse root mean square.
-    fn grad_rows(dx: &'k mut [f32], x: &'k [f32], grad: &'k [f32], weight: &'k [f32], eps: f32) {
+    /// dx += i·(w·g) − x·i³/d·Σ(w·g·x), with i the inverse root mean square.
+    fn add_grad_rows(dx: &'k mut [f32], x: &'k [f32], grad: &'k [f32], weight: &'k [f32], eps: f32) {
         let d = weight.len();
+        let mut weighted = vec![0.0; d];
         for ((dx, x), grad) in dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(grad.chunks_exact(d)) {
             let inverse = 1.0 / (dot(x, x) / d as f32 + eps).sqrt();
-            for ((dx, g), w) in dx.iter_mut().zip(grad).zip(weight) {
-                *dx = g * w;
+            for ((to, g), w) in weighted.iter_mut().zip(grad).zip(weight) {
+                *to = g * w;
             }
-            let along = dot(dx, x) * inverse * inverse * inverse / d as f32;
-            for (dx, x) in dx.iter_mut().zip(x) {
-                *dx = dx.mul_add(inverse, -along * x);
+            let along = dot(&weighted, x) * inverse * inverse * inverse / d as f32;
+            for ((dx, x), g) in dx.iter_mut().zip(x).zip(&weighted) {
+                *dx += g.mul_add(inverse, -along * x);
             }
         }
     }
 }
 
-/// Norms `x` `[n, d]` into `out`, `weight` `[d]`.
-pub(crate) fn norm_into(out: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
-    let size = weight.len() * ROWS_PER_TASK;
-    if x.len() <= size {
-        return norm_rows(out, x, weight, eps);
-    }
-    out.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(out, x)| norm_rows(out, x, weight, eps));
-}
-
-impl CustomOp1 for RmsNorm {
+impl CustomOp1 for Norm {
     fn name(&self) -> &'static str {
         "tiller-rms-norm"
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, weight) = (values(storage, layout)?, Values::of(&self.weight));
+        let x = values(storage, layout)?;
         let mut out = vec![0.0; x.len()];
-        norm_into(&mut out, x, weight.slice()?, self.eps);
+        self.forward_into(&mut out, x)?;
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
     fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let grad = grad.contiguous()?;
-        let (x, g, weight) = (Values::of(arg), Values::of(&grad), Values::of(&self.weight));
-        let (x, g, weight) = (x.slice()?, g.slice()?, weight.slice()?);
-        let mut dx = vec![0.0; x.len()];
-        let size = weight.len() * ROWS_PER_TASK;
-        dx.par_chunks_mut(size)
-            .zip(x.par_chunks(size))
-            .zip(g.par_chunks(size))
-            .for_each(|((dx, x), g)| grad_rows(dx, x, g, weight, self.eps));
+        let mut dx = vec![0.0; arg.elem_count()];
+        self.backward_add(&mut dx, Values::of(arg).slice()?, Values::of(&grad).slice()?)?;
         Tensor::from_vec(dx, arg.shape(), arg.device()).map(Some)
     }
 }

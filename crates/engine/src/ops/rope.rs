@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::ROWS_PER_TASK;
 use super::linear::Linear;
 use super::simd::kernel;
-use super::{ROWS_PER_TASK, Values, is_fused, values};
 use crate::config::{ModelConfig, RopeScaling};
 
 /// Sines and cosines for the positions seen so far; grows by doubling.
@@ -72,15 +72,8 @@ pub(crate) struct Rotation {
     pub(crate) n_rotated: usize,
 }
 
-/// Fused projection of `x` `[n, d_model]` to queries, keys and values `[n, qkv_dim]`, queries and keys rotated.
-pub(crate) fn project(x: &Tensor, linear: &Linear, rotation: &Rotation) -> Result<Tensor> {
-    if is_fused(x) {
-        return x.contiguous()?.apply_op1(Project { linear: linear.clone(), rotation: rotation.clone() });
-    }
-    composite(x, linear, rotation)
-}
-
-/// The same by stock operations.
+/// Projection of `x` `[n, d_model]` to queries, keys and values `[n, qkv_dim]`, queries and keys rotated, by stock
+/// operations.
 pub(crate) fn composite(x: &Tensor, linear: &Linear, rotation: &Rotation) -> Result<Tensor> {
     let qkv = linear.composite(x)?;
     let (n, width) = qkv.dims2()?;
@@ -96,11 +89,6 @@ pub(crate) fn composite(x: &Tensor, linear: &Linear, rotation: &Rotation) -> Res
     let new_second = (second.broadcast_mul(&cos)? + first.broadcast_mul(&sin)?)?;
     let turned = Tensor::cat(&[new_first, new_second], 2)?.reshape((n, heads * dim))?;
     Tensor::cat(&[turned, qkv.narrow(1, heads * dim, width - heads * dim)?], 1)
-}
-
-struct Project {
-    linear: Linear,
-    rotation: Rotation,
 }
 
 kernel! {
@@ -119,7 +107,8 @@ kernel! {
 }
 
 impl Rotation {
-    fn apply(&self, rows: &mut [f32], width: usize, sign: f32) {
+    /// Turns rows of this width in place by their angles, or back with `sign` −1.
+    pub(crate) fn apply(&self, rows: &mut [f32], width: usize, sign: f32) {
         let half = self.head_dim / 2;
         let task = |(positions, rows): (&[usize], &mut [f32])| {
             for (&p, row) in positions.iter().zip(rows.chunks_exact_mut(width)) {
@@ -131,28 +120,5 @@ impl Rotation {
             return task((&self.positions, rows));
         }
         self.positions.par_chunks(ROWS_PER_TASK).zip(rows.par_chunks_mut(ROWS_PER_TASK * width)).for_each(task);
-    }
-}
-
-impl CustomOp1 for Project {
-    fn name(&self) -> &'static str {
-        "tiller-qkv"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = values(storage, layout)?;
-        let (n, width) = (x.len() / self.linear.n_in(), self.linear.n_out());
-        let mut out = vec![0.0; n * width];
-        self.linear.forward_into(&mut out, x, false)?;
-        self.rotation.apply(&mut out, width, 1.0);
-        Ok((CpuStorage::F32(out), Shape::from((n, width))))
-    }
-
-    fn bwd(&self, _arg: &Tensor, res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grad = grad.contiguous()?;
-        let mut turned = Values::of(&grad).slice()?.to_vec();
-        let width = self.linear.n_out();
-        self.rotation.apply(&mut turned, width, -1.0);
-        self.linear.backward(&Tensor::from_vec(turned, res.shape(), res.device())?).map(Some)
     }
 }

@@ -1,0 +1,203 @@
+//! One decoder block: `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+//!
+//! On the processor the block is a single `CustomOp`: forward in place through a few buffers, the wide ones only for
+//! some rows at a time; backward written out, from what the forward kept. As weights are constants, the gradient needs
+//! only the inputs of the norms, of the attention and of the gate. The tape then holds one entry for each block.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use super::attention::Attention;
+use super::linear::Linear;
+use super::norm::Norm;
+use super::rope::{self, Rotation};
+use super::{Values, is_fused, mlp, values};
+
+/// Weights of one block.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) attn_norm: Norm,
+    pub(crate) qkv: Linear,
+    pub(crate) o: Linear,
+    pub(crate) mlp_norm: Norm,
+    pub(crate) gate_up: Linear,
+    pub(crate) down: Linear,
+}
+
+/// The residual stream after a block, and the keys and values of its tokens.
+pub(crate) struct Passed {
+    /// `[n, d_model]`.
+    pub(crate) x: Tensor,
+    qkv: Qkv,
+}
+
+/// Rotated queries, keys and values, `[n, qkv_dim]`; constants.
+enum Qkv {
+    Kept(Arc<Mutex<Kept>>),
+    Tensor(Tensor),
+}
+
+impl Block {
+    /// Runs the block on `x` `[n, d_model]`; the gradient passes.
+    pub(crate) fn forward(&self, x: &Tensor, rotation: &Rotation, attention: &Attention) -> Result<Passed> {
+        if !is_fused(x) {
+            return self.composite(x, rotation, attention);
+        }
+        let kept = Arc::new(Mutex::new(Kept::default()));
+        let op = BlockOp {
+            block: self.clone(),
+            rotation: rotation.clone(),
+            attention: attention.clone(),
+            for_gradient: x.track_op(),
+            kept: Arc::clone(&kept),
+        };
+        Ok(Passed { x: x.contiguous()?.apply_op1(op)?, qkv: Qkv::Kept(kept) })
+    }
+
+    /// The same by stock operations.
+    pub(crate) fn composite(&self, x: &Tensor, rotation: &Rotation, attention: &Attention) -> Result<Passed> {
+        let qkv = rope::composite(&self.attn_norm.composite(x)?, &self.qkv, rotation)?;
+        let x = (x + self.o.composite(&attention.composite(&qkv)?)?)?;
+        let gated = mlp::composite(&self.gate_up.composite(&self.mlp_norm.composite(&x)?)?)?;
+        let x = (&x + self.down.composite(&gated)?)?;
+        Ok(Passed { x, qkv: Qkv::Tensor(qkv.detach()) })
+    }
+
+    /// Number of parameters.
+    pub(crate) fn n_values(&self) -> usize {
+        let linears = [&self.qkv, &self.o, &self.gate_up, &self.down];
+        linears.map(Linear::n_values).iter().sum::<usize>()
+            + self.attn_norm.weight.elem_count()
+            + self.mlp_norm.weight.elem_count()
+    }
+}
+
+impl Passed {
+    /// Keys and values `[len, 2 * kv_dim]` of some rows; a constant with its own memory.
+    pub(crate) fn keys_and_values(&self, (start, len): (usize, usize), attention: &Attention) -> Result<Tensor> {
+        let (q_dim, width) = (attention.heads.q_dim(), attention.heads.width());
+        match &self.qkv {
+            Qkv::Tensor(qkv) => qkv.narrow(0, start, len)?.narrow(1, q_dim, width - q_dim)?.force_contiguous(),
+            Qkv::Kept(kept) => {
+                let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let rows = kept.qkv[start * width..(start + len) * width].chunks_exact(width);
+                let kv: Vec<f32> = rows.flat_map(|row| &row[q_dim..]).copied().collect();
+                Tensor::from_vec(kv, (len, width - q_dim), self.x.device())
+            }
+        }
+    }
+}
+
+/// The block as one operation.
+struct BlockOp {
+    block: Block,
+    rotation: Rotation,
+    attention: Attention,
+    for_gradient: bool,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// What the forward leaves for the caller and for the backward.
+#[derive(Default)]
+struct Kept {
+    /// `[n, qkv_dim]`, rotated.
+    qkv: Vec<f32>,
+    /// Residual stream between attention and MLP, `[n, d_model]`; for gradients only.
+    middle: Vec<f32>,
+    /// Gate and up, `[n, 2 * d_mlp]`; for gradients only.
+    both: Vec<f32>,
+}
+
+/// Rows that go through the wide layers before the next ones start, so that their activations stay in cache.
+const ROWS_AT_ONCE: usize = 256;
+
+impl BlockOp {
+    fn queries_keys_values(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let (d, width) = (self.block.qkv.n_in(), self.block.qkv.n_out());
+        let mut qkv = vec![0.0; x.len() / d * width];
+        let mut normed = vec![0.0; x.len().min(ROWS_AT_ONCE * d)];
+        for (qkv, x) in qkv.chunks_mut(ROWS_AT_ONCE * width).zip(x.chunks(ROWS_AT_ONCE * d)) {
+            let normed = &mut normed[..x.len()];
+            self.block.attn_norm.forward_into(normed, x)?;
+            self.block.qkv.forward_into(qkv, normed, false)?;
+        }
+        self.rotation.apply(&mut qkv, width, 1.0);
+        Ok(qkv)
+    }
+
+    /// Adds the MLP's output to `x` in place; with `both`, leaves the inputs of the gate there.
+    fn add_mlp(&self, x: &mut [f32], mut both: Option<&mut [f32]>) -> Result<()> {
+        let (d, wide) = (self.block.gate_up.n_in(), self.block.gate_up.n_out());
+        let rows = ROWS_AT_ONCE.min(x.len() / d);
+        let mut normed = vec![0.0; rows * d];
+        let mut gated = vec![0.0; rows * wide / 2];
+        let mut own = vec![0.0; if both.is_some() { 0 } else { rows * wide }];
+        for (i, x) in x.chunks_mut(rows * d).enumerate() {
+            let n = x.len() / d;
+            let both = match &mut both {
+                Some(both) => &mut both[i * rows * wide..][..n * wide],
+                None => &mut own[..n * wide],
+            };
+            let (normed, gated) = (&mut normed[..n * d], &mut gated[..n * wide / 2]);
+            self.block.mlp_norm.forward_into(normed, x)?;
+            self.block.gate_up.forward_into(both, normed, false)?;
+            mlp::gate_into(gated, both, wide);
+            self.block.down.forward_into(x, gated, true)?;
+        }
+        Ok(())
+    }
+
+    fn gradient(&self, x: &[f32], grad: &[f32], kept: &Kept) -> Result<Vec<f32>> {
+        let Block { attn_norm, qkv, o, mlp_norm, gate_up, down } = &self.block;
+        let n = x.len() / qkv.n_in();
+        let mut dx = grad.to_vec();
+        let mut d_normed = vec![0.0; x.len()];
+        let mut d_gated = vec![0.0; n * down.n_in()];
+        down.backward_into(&mut d_gated, grad, false)?;
+        let d_both = mlp::gate_backward(&kept.both, &d_gated, gate_up.n_out());
+        gate_up.backward_into(&mut d_normed, &d_both, false)?;
+        mlp_norm.backward_add(&mut dx, &kept.middle, &d_normed)?;
+        let mut d_mixed = vec![0.0; n * o.n_in()];
+        o.backward_into(&mut d_mixed, &dx, false)?;
+        let mut d_qkv = self.attention.backward(&kept.qkv, &d_mixed)?;
+        self.rotation.apply(&mut d_qkv, qkv.n_out(), -1.0);
+        qkv.backward_into(&mut d_normed, &d_qkv, false)?;
+        attn_norm.backward_add(&mut dx, x, &d_normed)?;
+        Ok(dx)
+    }
+}
+
+impl CustomOp1 for BlockOp {
+    fn name(&self) -> &'static str {
+        "tiller-block"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = values(storage, layout)?;
+        let mut kept = Kept { qkv: self.queries_keys_values(x)?, ..Kept::default() };
+        let mixed = self.attention.forward(&kept.qkv)?;
+        let mut out = x.to_vec();
+        self.block.o.forward_into(&mut out, &mixed, true)?;
+        drop(mixed);
+        if self.for_gradient {
+            kept.middle.clone_from(&out);
+            kept.both = vec![0.0; x.len() / self.block.gate_up.n_in() * self.block.gate_up.n_out()];
+            self.add_mlp(&mut out, Some(&mut kept.both))?;
+        } else {
+            self.add_mlp(&mut out, None)?;
+        }
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.both.is_empty() {
+            bail!("a block that ran without a tape was asked for a gradient");
+        }
+        let grad = grad.contiguous()?;
+        let dx = self.gradient(Values::of(arg).slice()?, Values::of(&grad).slice()?, &kept)?;
+        Tensor::from_vec(dx, arg.shape(), arg.device()).map(Some)
+    }
+}
