@@ -22,12 +22,15 @@ use crate::{interrupt, machine};
 /// Picture in the title bar and the task list.
 const ICON: &[u8] = include_bytes!("../../icons/128x128.png");
 
-/// What to do where no window can be opened.
-const NEXT_STEP: &str = "On a desktop without these libraries, install them: \
-    apt-get install libx11-6 libxcursor1 libxi6 libxkbcommon0 libxkbcommon-x11-0 libgl1 libegl1 libgl1-mesa-dri \
-    mesa-vulkan-drivers. On another machine or over ssh, set DISPLAY (or WAYLAND_DISPLAY) to a running display. \
-    Without a display, do the same work in a terminal: cargo run --release -- demo --out demo-report \
-    (installed: tiller demo --out demo-report).";
+/// What to do where no window can be opened: first for a missing display, then for missing libraries.
+const NEXT_STEP: &str = "\
+Without a display, do the same work in a terminal:
+      cargo run --release -- demo --out demo-report
+    (installed: tiller demo --out demo-report).
+    With a display elsewhere, set DISPLAY or WAYLAND_DISPLAY to it (ssh -X sets it for you).
+    With a display here, install what draws on it; on Debian:
+      apt-get install libx11-6 libxcursor1 libxi6 libxkbcommon0 libxkbcommon-x11-0 libgl1 libegl1 \
+libgl1-mesa-dri mesa-vulkan-drivers";
 
 /// What the window and the rest of the process share.
 struct Shared {
@@ -69,7 +72,7 @@ pub(crate) fn run(cli: &Cli, started: Instant) -> Result<(), Problem> {
             }
         }
     }
-    Err(Problem::new("No graphics library could draw the window", format!("{}.", causes.join("; ")), NEXT_STEP))
+    Err(Problem::new("No graphics library could draw the window", sentence(&causes.join("; ")), NEXT_STEP))
 }
 
 /// Opens the studio and connects it, and Ctrl-C, to the window that is to come.
@@ -188,5 +191,33 @@ fn renderer_label(creation: &CreationContext<'_>) -> String {
 }
 
 fn no_display(cause: &str) -> Problem {
-    Problem::new("No window could be opened", format!("{}.", cause.trim_end_matches('.')), NEXT_STEP)
+    Problem::new("No window could be opened", sentence(cause), NEXT_STEP)
+}
+
+/// A cause without the place in winit's source that it begins with, as a sentence.
+fn sentence(cause: &str) -> String {
+    let told =
+        cause.rsplit_once(".rs:").map_or(cause, |(_, rest)| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let told = told.trim_start_matches([':', ' ']).trim_end_matches('.');
+    format!("{told}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_without_source_files() {
+        let cause =
+            "winit EventLoopError: os error at /x/linux/mod.rs:765: neither DISPLAY nor WAYLAND_DISPLAY is set.";
+        assert_eq!(sentence(cause), "neither DISPLAY nor WAYLAND_DISPLAY is set.");
+        assert_eq!(sentence("Library libX.so could not be loaded."), "Library libX.so could not be loaded.");
+    }
+
+    #[test]
+    fn the_next_step_names_the_headless_command_and_the_libraries() {
+        for part in ["cargo run --release -- demo --out demo-report", "DISPLAY", "libxkbcommon-x11-0", "libegl1"] {
+            assert!(NEXT_STEP.contains(part), "{part}");
+        }
+    }
 }
