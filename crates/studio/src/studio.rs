@@ -83,7 +83,10 @@ impl Shared {
     /// Marks the engine as free and tells how the job ended. In this order, so that the window may start the next job
     /// as soon as it hears of the end.
     pub(crate) fn end_job(&self, event: Event) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let ended = self.current.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended {
+            log::info!("Job ended: {}", ended.title);
+        }
         self.outbox.post(event);
     }
 
