@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use egui::ViewportCommand;
-use tiller_protocol::message::{Event, JobId};
 use tiller_studio::Studio;
 use tiller_ui::{App, Output, Request};
 
@@ -44,9 +43,6 @@ impl Host {
             self.app.answer(answer);
         }
         while let Some(event) = self.studio.try_event() {
-            if let Some(job) = ended(&event) {
-                log::info!("Job ended: {}", job.0);
-            }
             self.app.apply(event);
             if begun.elapsed() >= INTAKE_BUDGET {
                 // The rest waits for the next frame.
@@ -125,20 +121,6 @@ impl eframe::App for Host {
         if let Some(log) = &mut self.frame_log {
             log.frame(self.intake, begun.elapsed(), frame.info().cpu_usage);
         }
-    }
-}
-
-/// The job that `event` is the end of.
-fn ended(event: &Event) -> Option<JobId> {
-    match event {
-        Event::ModelReady { job, .. }
-        | Event::VectorReady { job, .. }
-        | Event::DiscoveryDone { job, .. }
-        | Event::Evaluated { job, .. }
-        | Event::ChatDone { job }
-        | Event::Stopped { job }
-        | Event::Failed { job: Some(job), .. } => Some(*job),
-        _ => None,
     }
 }
 

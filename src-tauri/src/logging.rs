@@ -18,6 +18,10 @@ pub(crate) fn start(verbose: u8) {
     for library in ["tiller_studio", "tiller_engine", "tiller_discover", "tiller_ui"] {
         builder.filter_module(library, own);
     }
+    if verbose == 0 {
+        // It reports as an error what the next renderer may put right; the window tells what is left of it.
+        builder.filter_module("eframe", LevelFilter::Off);
+    }
     builder.parse_default_env();
     // A second start (in tests) keeps the first logger.
     if builder.try_init().is_ok() {

@@ -29,7 +29,7 @@ Without a display, do the same work in a terminal:
     (installed: tiller demo --out demo-report).
     With a display elsewhere, set DISPLAY or WAYLAND_DISPLAY to it (ssh -X sets it for you).
     With a display here, install what draws on it; on Debian:
-      apt-get install libx11-6 libxcursor1 libxi6 libxkbcommon0 libxkbcommon-x11-0 libgl1 libegl1 \
+      apt-get install libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon0 libxkbcommon-x11-0 libgl1 libegl1 \
 libgl1-mesa-dri mesa-vulkan-drivers";
 
 /// What the window and the rest of the process share.
@@ -68,7 +68,7 @@ pub(crate) fn run(cli: &Cli, started: Instant) -> Result<(), Problem> {
             Err(Refusal::Final(problem)) => return Err(problem),
             Err(Refusal::NextRenderer(cause)) => {
                 log::warn!("The window did not open with {renderer}: {cause}");
-                causes.push(format!("{renderer}: {cause}"));
+                causes.push(format!("{renderer}: {}", without_details(&cause)));
             }
         }
     }
@@ -200,6 +200,11 @@ fn sentence(cause: &str) -> String {
         cause.rsplit_once(".rs:").map_or(cause, |(_, rest)| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
     let told = told.trim_start_matches([':', ' ']).trim_end_matches('.');
     format!("{told}.")
+}
+
+/// A cause without the dump of settings that some graphics libraries add to it.
+fn without_details(cause: &str) -> &str {
+    cause.split_once('{').map_or(cause, |(before, _)| before.trim_end_matches([' ', ':']))
 }
 
 #[cfg(test)]
