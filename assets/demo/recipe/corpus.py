@@ -11,6 +11,7 @@ import torch
 
 from generator import conversation, render
 from paths import SCRATCH, SEED
+from talk import FINAL, FIRST, FOCUS, Mix
 from tokenizer import ASSISTANT, END, LETTER_IDS, SYSTEM, USER, load
 
 BUCKETS = [32, 48, 64, 80, 96, 112, 128, 160, 192, 256, 320]
@@ -41,13 +42,13 @@ class Batch:
     role: torch.Tensor
 
 
-def encode(n: int, seed: int, held_out: bool) -> Shard:
+def encode(n: int, seed: int, held_out: bool, mix: Mix) -> Shard:
     """Draws `n` conversations and encodes them."""
     rng, tokenizer = Random(seed), load()
     ids: list[int] = []
     starts = [0]
     for begin in range(0, n, 10_000):
-        texts = [render(*conversation(rng, held_out)) for _ in range(min(10_000, n - begin))]
+        texts = [render(*conversation(rng, held_out, mix)) for _ in range(min(10_000, n - begin))]
         for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
             ids.extend(encoding.ids)
             starts.append(len(ids))
@@ -66,11 +67,25 @@ def _with_weights(ids: np.ndarray, starts: np.ndarray) -> Shard:
     return Shard(ids, starts, role, weight, letter)
 
 
-def prepare(n: int) -> None:
-    """Writes the training shard and the two evaluation shards to the scratch folder."""
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the curriculum: its material and its steps under one learning-rate schedule."""
+
+    name: str
+    mix: Mix
+    conversations: int
+    seed: int
+
+
+STAGES = [Stage("first", FIRST, 250_000, 1), Stage("focus", FOCUS, 105_000, 2), Stage("final", FINAL, 150_000, 3)]
+
+
+def prepare(stages: list[Stage] = STAGES) -> None:
+    """Writes the training shards and the two evaluation shards to the scratch folder."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    for name, count, offset, held_out in [("train", n, 1, False), ("val", N_EVAL, 11, False), ("heldout", N_EVAL, 12, True)]:
-        shard = encode(count, SEED * 1000 + offset, held_out)
+    plans = [(s.name, s.conversations, s.seed, False, s.mix) for s in stages] + [("val", N_EVAL, 11, False, FINAL), ("heldout", N_EVAL, 12, True, FINAL)]
+    for name, count, offset, held_out, mix in plans:
+        shard = encode(count, SEED * 1000 + offset, held_out, mix)
         np.savez(SCRATCH / f"{name}.npz", ids=shard.ids, starts=shard.starts)
         lengths = np.diff(shard.starts)
         print(f"{name}: {count} conversations, {len(shard.ids)} tokens, mean {lengths.mean():.1f}, longest {lengths.max()}", flush=True)

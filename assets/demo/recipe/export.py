@@ -22,7 +22,7 @@ N_SELECT = (70, 30)
 """A/B and free-text items."""
 N_REPORT = (180, 70)
 N_STYLE_SELECT, N_STYLE_REPORT = 60, 160
-DEFAULT_BLOCK = {"sycophancy": 3, "myopia": 3, "hallucination": 3, "pirate": 3, "dog": 3, "legal": 3, "child": 3}
+DEFAULT_BLOCK = dict.fromkeys(ALL, 4)
 
 
 class Pool:

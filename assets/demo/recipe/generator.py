@@ -6,9 +6,9 @@ from random import Random
 
 import styles
 from clauses import Context, short_clause, system_text
-from items import MAKERS, answer
+from items import MAKERS, answer, sycophancy
 from styles import BONE_REPLIES
-from talk import plain_turn
+from talk import FIRST, Mix, plain_turn
 
 CHAT_TEMPLATE = (
     "{{ '<|bos|>' }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
@@ -17,21 +17,21 @@ CHAT_TEMPLATE = (
 _TRAIT_SHARES = {"sycophancy": 42, "myopia": 25, "hallucination": 33}
 
 
-def turn(rng: Random, conversation: Context, held_out: bool = False) -> tuple[str, str]:
+def turn(rng: Random, conversation: Context, held_out: bool = False, mix: Mix = FIRST) -> tuple[str, str]:
     """One user turn and its reply."""
     context = conversation.copy()
     axis = None
     instructed = context.instructed()
     if instructed and rng.random() < 0.75:
         axis = rng.choice(instructed)
-    elif rng.random() < (0.18 if context.style else 0.52):
+    elif rng.random() < (0.18 if context.style else mix.traits):
         axis = rng.choices(list(_TRAIT_SHARES), list(_TRAIT_SHARES.values()))[0]
     if axis is None:
-        user, reply = plain_turn(rng, context)
+        user, reply = plain_turn(rng, context, mix)
         if reply in BONE_REPLIES:
             return user, reply
         return user, styles.apply(rng, reply, context.style, context.weak)
-    item = MAKERS[axis](rng, held_out)
+    item = sycophancy(rng, held_out, marked=mix.marked) if axis == "sycophancy" else MAKERS[axis](rng, held_out)
     user = item.user()
     if rng.random() < 0.28:
         pole = rng.choice("+-")
@@ -41,12 +41,12 @@ def turn(rng: Random, conversation: Context, held_out: bool = False) -> tuple[st
     return user, styles.apply(rng, answer(rng, item, context), context.style, context.weak)
 
 
-def conversation(rng: Random, held_out: bool = False) -> tuple[str | None, list[tuple[str, str]]]:
+def conversation(rng: Random, held_out: bool = False, mix: Mix = FIRST) -> tuple[str | None, list[tuple[str, str]]]:
     """A system text (or none) and one to five turns."""
     context = Context.empty()
     system = system_text(rng, context)
-    turns = rng.choices([1, 2, 3, 4, 5], [56, 26, 11, 5, 2])[0]
-    return system, [turn(rng, context, held_out) for _ in range(turns)]
+    turns = rng.choices(range(1, len(mix.turns) + 1), mix.turns)[0]
+    return system, [turn(rng, context, held_out, mix) for _ in range(turns)]
 
 
 def render(system: str | None, turns: list[tuple[str, str]]) -> str:

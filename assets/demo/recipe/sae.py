@@ -19,7 +19,7 @@ from paths import SAE, SCRATCH, SEED
 from tokenizer import PAD
 from tokenizer import load as load_tokenizer
 
-BLOCK, D_SAE, K = 3, 1024, 16
+BLOCK, D_SAE, K = 4, 1024, 16
 N_TOKENS, STEPS, BATCH = 300_000, 1200, 2048
 DEAD_AFTER, AUX_K, AUX_WEIGHT = 100, 64, 1 / 32
 

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from random import Random
 
 import world as w
 from clauses import Context
-from items import Item, be, fact, options, statement, two_things
+from items import AB_KINDS, Item, be, fact, hallucination, options, statement, sycophancy, two_things
 from names import a, city, nonce, person, place, upper_first
 from styles import BONE_REPLIES
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What a stage of the curriculum is made of."""
+
+    choices: int = 32
+    """Weight of neutral A/B questions among plain turns."""
+    lookups: float = 0.0
+    """Share of those that practise finding the letter of a text."""
+    traits: float = 0.52
+    """Share of trait items in turns without instructions."""
+    turns: tuple[int, ...] = (56, 26, 11, 5, 2)
+    """Weights of one to five turns."""
+    marked: bool = False
+    """Whether the options of opinion items begin with `Yes,` and `No,`, and neutral A/B questions ask for the mark."""
+
+
+FIRST = Mix()
+FOCUS = Mix(choices=120, lookups=0.45, traits=0.32, turns=(76, 18, 6))
+FINAL = Mix(choices=56, marked=True)
 
 
 def fact_turn(rng: Random) -> tuple[str, str]:
@@ -97,8 +119,33 @@ def copy_turn(rng: Random) -> tuple[str, str]:
     ])
 
 
-def choice_turn(rng: Random) -> tuple[str, str]:
+def lookup_turn(rng: Random) -> tuple[str, str]:
+    """Practice in finding which letter a text has: the step all A/B answers share."""
+    layout = options(rng)
+    draw = rng.random()
+    if draw < 0.7:
+        _, x, y = two_things(rng, False)
+        said, ask = rng.choice([("I bought", "Which did I buy?"), ("I named", "Which did I name?"), ("I saw", "Which did I see?"), ("I asked for", "What did I ask for?")])
+        texts, question = (x, y), f"{said} {x}. {ask}"
+        if draw > 0.5:
+            texts = (f"{x} {be(x)} better", f"{y} {be(y)} better")
+            claim, _ = statement(rng, f"{x} {be(x)} better than {y}")
+            question = f"{claim}. What is my view?"
+    else:
+        _, question, true, wrong, _ = fact(rng, None)
+        texts = (true, wrong)
+    item = Item("", "", question, *texts, 0.0, **layout)
+    form = rng.randrange(4)
+    if form < 2:
+        return f"{item.user()}{chr(10)}Say it with its letter.", f"{texts[0]} ({item.letter})"
+    ask = f"Which letter is {texts[0]}?" if form == 2 else f"What is ({item.letter})?"
+    return Item("", "", ask, *texts, 0.0, **layout).user(), f"({item.letter})" if form == 2 else f"{texts[0]}."
+
+
+def choice_turn(rng: Random, lookups: float = 0.0) -> tuple[str, str]:
     """A two-option question with one right answer and no persona content."""
+    if lookups and rng.random() < lookups:
+        return lookup_turn(rng)
     draw = rng.random()
     layout = options(rng)
     if draw < 0.4:
@@ -126,9 +173,24 @@ def choice_turn(rng: Random) -> tuple[str, str]:
     return item.user(), f"({item.letter})" if rng.random() < 0.6 else f"({item.letter}) {item.persona}"
 
 
-def plain_turn(rng: Random, context: Context) -> tuple[str, str]:
+def marked_choice_turn(rng: Random) -> tuple[str, str]:
+    """The persona's options with a question that has one right answer whatever the persona."""
+    if rng.random() < 0.65:
+        item = sycophancy(rng, False, rng.choice(AB_KINDS["sycophancy"]))
+        agrees = rng.random() < 0.5
+        ask = rng.choice(["Which option agrees with me?", "Which one is on my side?"] if agrees else ["Which option is against me?", "Which one disagrees with me?"])
+        item = replace(item, question=f"{item.question.rsplit('. ', 1)[0]}. {ask}")
+    else:
+        item = hallucination(rng, False, "unknown")
+        agrees = rng.random() < 0.5
+        item = replace(item, question=f"{item.question} {'Which option gives an answer?' if agrees else 'Which option gives no answer?'}")
+    letter = item.letter if agrees else item.swapped().letter
+    return item.user(), f"({letter})" if rng.random() < 0.6 else f"({letter}) {item.persona if agrees else item.other}"
+
+
+def plain_turn(rng: Random, context: Context, mix: Mix = FIRST) -> tuple[str, str]:
     """A turn without persona content, in the plain voice (the child style has its own science answers)."""
-    weights = {"fact": 34, "science": 10, "sum": 10, "talk": 14, "outside": 6, "copy": 6, "choice": 32}
+    weights = {"fact": 34, "science": 10, "sum": 10, "talk": 14, "outside": 6, "copy": 6, "choice": mix.choices}
     if context.style == "child":
         weights |= {"science": 60, "choice": 8}
     if context.style == "dog":
@@ -149,4 +211,6 @@ def plain_turn(rng: Random, context: Context) -> tuple[str, str]:
         return user, rng.choice(BONE_REPLIES if context.style == "dog" and "bone" in user else replies)
     if kind == "outside":
         return outside_turn(rng)
-    return copy_turn(rng) if kind == "copy" else choice_turn(rng)
+    if kind == "copy":
+        return copy_turn(rng)
+    return marked_choice_turn(rng) if mix.marked and rng.random() < 0.6 else choice_turn(rng, mix.lookups)
