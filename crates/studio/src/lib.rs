@@ -4,7 +4,7 @@
 //! person. The window and the command line are two faces of this crate.
 //!
 //! Reading order: [`studio`] (threads and messages), then what they work on (`workspace`, `library`, [`assets`],
-//! `models`, `jobs`), [`demo`] (the main job with its report), [`headless`] (one function for each command).
+//! `models`, `jobs`), `demo` (the main job with its report), [`headless`] (one function for each command).
 
 pub mod assets;
 pub mod headless;
@@ -12,6 +12,7 @@ pub mod studio;
 pub mod workspace;
 
 mod clock;
+mod demo;
 mod engine_thread;
 mod io_thread;
 mod jobs;

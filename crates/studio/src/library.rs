@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use tiller_protocol::persona::{Item, Pair, Persona, PersonaCard, PersonaSummary};
 use tiller_protocol::problem::Problem;
 
@@ -81,24 +82,27 @@ impl Library {
     }
 }
 
-/// Loads the persona whose card is at `path`.
+/// Loads the persona whose card is at `path`. Pairs are needed; the other sets may be empty, and a job that needs one
+/// says so.
 ///
 /// # Errors
 /// Files that are missing, broken or empty.
 pub(crate) fn load(path: &Path) -> Result<Persona, Problem> {
     let card: PersonaCard = document::read_toml(path)?;
     let folder = path.with_extension("");
-    let persona = Persona {
-        pairs: lines::<Pair>(&card, &folder.join("extract.jsonl"), "contrastive pairs")?,
-        contexts: lines::<UserLine>(&card, &folder.join("contexts.jsonl"), "optimisation contexts")?
-            .into_iter()
-            .map(|line| line.user)
-            .collect(),
-        select: lines::<Item>(&card, &folder.join("select.jsonl"), "selection items")?,
-        report: lines::<Item>(&card, &folder.join("report.jsonl"), "held-out items")?,
+    let pairs_path = folder.join("extract.jsonl");
+    let pairs: Vec<Pair> = document::read_jsonl(&pairs_path)?;
+    if pairs.is_empty() {
+        return Err(problem::empty_persona(&card.name, "contrastive pairs", &pairs_path));
+    }
+    let contexts: Vec<UserLine> = optional_lines(&folder.join("contexts.jsonl"))?;
+    Ok(Persona {
+        pairs,
+        contexts: contexts.into_iter().map(|line| line.user).collect(),
+        select: optional_items(&folder.join("select.jsonl"))?,
+        report: optional_items(&folder.join("report.jsonl"))?,
         card,
-    };
-    Ok(persona)
+    })
 }
 
 /// Reads items, one JSON object a line.
@@ -106,16 +110,36 @@ pub(crate) fn load(path: &Path) -> Result<Persona, Problem> {
 /// # Errors
 /// A file that is missing, broken or empty.
 pub(crate) fn items(path: &Path) -> Result<Vec<Item>, Problem> {
-    let items: Vec<Item> = document::read_jsonl(path)?;
+    let items = checked(path, document::read_jsonl(path)?)?;
     if items.is_empty() {
         return Err(problem::empty_persona("The item file", "items", path));
     }
     Ok(items)
 }
 
-fn lines<T: serde::de::DeserializeOwned>(card: &PersonaCard, path: &Path, what: &str) -> Result<Vec<T>, Problem> {
-    let found: Vec<T> = document::read_jsonl(path)?;
-    if found.is_empty() { Err(problem::empty_persona(&card.name, what, path)) } else { Ok(found) }
+/// JSON lines of a file that need not be there.
+fn optional_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Problem> {
+    if path.exists() { document::read_jsonl(path) } else { Ok(Vec::new()) }
+}
+
+fn optional_items(path: &Path) -> Result<Vec<Item>, Problem> {
+    checked(path, optional_lines(path)?)
+}
+
+/// Items, if each has its texts.
+fn checked(path: &Path, items: Vec<Item>) -> Result<Vec<Item>, Problem> {
+    let is_whole = |item: &Item| match item {
+        Item::Ab { user, persona, other, swapped, .. } => {
+            let swapped = swapped.iter().flat_map(|s| [&s.user, &s.persona, &s.other]);
+            [user, persona, other].into_iter().chain(swapped).all(|text| !text.trim().is_empty())
+        }
+        Item::Free { user, persona, other, .. } => [user, persona, other].iter().all(|text| !text.trim().is_empty()),
+        Item::Prompt { user, .. } => !user.trim().is_empty(),
+    };
+    match items.iter().find(|item| !is_whole(item)) {
+        Some(item) => Err(problem::unreadable(path, &format!("item {} has an empty question or answer", item.id()))),
+        None => Ok(items),
+    }
 }
 
 fn summary(persona: &Persona) -> PersonaSummary {

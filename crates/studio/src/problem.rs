@@ -266,6 +266,15 @@ pub(crate) fn empty_persona(name: &str, what: &str, file: &Path) -> Problem {
     )
 }
 
+/// A persona without data that a job needs.
+pub(crate) fn empty_persona_part(name: &str, what: &str) -> Problem {
+    Problem::new(
+        "The persona set is empty",
+        format!("{name} has no {what}, which this job needs."),
+        "Add them to the persona's folder, or choose another persona.",
+    )
+}
+
 /// No model is loaded.
 pub(crate) fn no_model() -> Problem {
     Problem::new("No model is loaded", "This needs a model.", "Open the demo model on Home, or load one on Models.")

@@ -29,7 +29,7 @@ const CHECKED: usize = 6;
 /// New candidates of one report; a plot shows no more.
 const MAX_POINTS: usize = 160;
 /// Reference of the hypervolume, nats per token: beyond it a prompt is not worth anything.
-const XENT_REFERENCE: f64 = 12.0;
+pub(crate) const XENT_REFERENCE: f64 = 12.0;
 /// How often the raw vector is added in the steering baseline; the best on selection items is kept.
 const STEERING_TIMES: [f64; 3] = [1.0, 2.0, 3.0];
 
@@ -45,6 +45,7 @@ pub(crate) fn run(
     sink: &mut dyn Sink,
 ) -> Result<RunResult, Problem> {
     let mut settings = settings.clone();
+    check(&settings, loaded)?;
     let material = Material::prepare(loaded, shelf, &mut settings, sink)?;
     let landscape = material.landscape(&settings)?;
     let start = if resume { folder.resume()? } else { epo::Run::default() };
@@ -63,7 +64,7 @@ pub(crate) fn run(
         trouble: None,
         sink: &mut *sink,
     };
-    let found = search(&landscape, &settings, start, &mut |report| watch.take(&report));
+    let found = search(&landscape, &settings, (start, None), &mut |report| watch.take(&report));
     let Watch { trouble, saved, .. } = watch;
     if let Some(trouble) = trouble {
         return Err(trouble);
@@ -91,17 +92,47 @@ pub(crate) fn run(
     Ok(result)
 }
 
-/// Searches a landscape; `watch` is told of every batch and every iteration.
+/// Refuses settings that no search can follow, by the names they have in a settings file.
+fn check(settings: &DiscoverySettings, loaded: &Loaded) -> Result<(), Problem> {
+    let refuse = |cause: String| Err(problem::bad_input(&cause, "Change this setting and start again."));
+    for (value, name) in [
+        (settings.prompt_len, "prompt_len (length of the prompt)"),
+        (settings.population, "population"),
+        (settings.children, "children"),
+        (settings.iterations, "iterations"),
+        (settings.top_k, "top_k (tokens for each position)"),
+        (settings.n_contexts, "n_contexts (number of contexts)"),
+    ] {
+        if value == 0 {
+            return refuse(format!("{name} is 0; it must be at least 1"));
+        }
+    }
+    if settings.prompt_len >= loaded.info.context_len {
+        let (len, max) = (settings.prompt_len, loaded.info.context_len);
+        return refuse(format!("prompt_len is {len}; the model's context holds {max} tokens, the question included"));
+    }
+    let (low, high) = (settings.lambda_min, settings.lambda_max);
+    if !(low.is_finite() && high.is_finite() && 0.0 <= low && low <= high) {
+        return refuse(format!("lambda_min is {low} and lambda_max {high}; they must be 0 or more and rise"));
+    }
+    Ok(())
+}
+
+/// Searches a landscape; `watch` is told of every batch and every iteration. With a number of evaluations the search
+/// takes as many iterations as that many candidates need.
 ///
 /// # Errors
 /// Settings that no search can follow, or a failure of the model.
 pub(crate) fn search(
     landscape: &PromptLandscape<'_>,
     settings: &DiscoverySettings,
-    start: epo::Run,
+    (start, evaluations): (epo::Run, Option<u64>),
     watch: &mut epo::Observer<'_>,
 ) -> Result<epo::Run, Problem> {
-    let epo_settings = setup::epo_settings(landscape, settings).map_err(|error| problem::discover(&error))?;
+    let mut epo_settings = setup::epo_settings(landscape, settings).map_err(|error| problem::discover(&error))?;
+    if let Some(evaluations) = evaluations {
+        epo_settings = tiller_discover::baselines::equal_effort(&epo_settings, evaluations);
+    }
     epo::resume(landscape, &epo_settings, start, watch).map_err(|error| problem::discover(&error))
 }
 
@@ -252,14 +283,28 @@ fn finish(
     let total = baselines.conditions.len() + chosen.len();
     for (i, measured) in baselines.conditions.iter_mut().chain(&mut chosen).enumerate() {
         sink.step(i, total, "held-out checks");
-        let items = &material.persona.report;
-        measured.report = Some(if measured.kind == ConditionKind::VectorSteering {
-            steered(material, items, baselines.steering_times, sink)?
-        } else {
-            material.prompted(items, (measured.prompt.as_deref(), settings.placement), sink)?
-        });
+        measured.report = Some(held_out(material, settings, measured, baselines.steering_times, sink)?);
     }
     Ok(chosen)
+}
+
+/// What a condition does on held-out items.
+///
+/// # Errors
+/// A failure of the model, or a stop.
+pub(crate) fn held_out(
+    material: &Material<'_>,
+    settings: &DiscoverySettings,
+    measured: &Condition,
+    steering_times: f64,
+    sink: &mut dyn Sink,
+) -> Result<Behaviour, Problem> {
+    let items = &material.persona.report;
+    if measured.kind == ConditionKind::VectorSteering {
+        steered(material, items, steering_times, sink)
+    } else {
+        material.prompted(items, (measured.prompt.as_deref(), settings.placement), sink)
+    }
 }
 
 /// Measures points of the front on all selection items: some of the fluent ones and some of the others.
@@ -366,7 +411,7 @@ pub(crate) fn target_name(settings: &DiscoverySettings) -> &'static str {
 mod tests {
     use super::*;
     use crate::assets::Assets;
-    use crate::jobs::tests::{Quiet, demo};
+    use crate::jobs::tests::{Quiet, demo, persona};
     use crate::library::Library;
 
     fn settings() -> DiscoverySettings {
@@ -383,11 +428,39 @@ mod tests {
     }
 
     fn run_with(quiet: &mut Quiet, settings: &DiscoverySettings, folder: &RunFolder, resume: bool) -> RunResult {
-        let assets = Assets::find().unwrap();
-        let library = Library::new(vec![assets.personas()]);
-        let neutral = assets.neutral().unwrap();
+        let neutral = Assets::find().unwrap().neutral().unwrap();
+        let small = small_persona();
+        let library = Library::new(vec![small.path().to_owned()]);
         let shelf = Shelf { library: &library, neutral: &neutral, workspace: None };
         run(demo(), &shelf, settings, (folder, resume), quiet).unwrap()
+    }
+
+    /// The shipped persona with few items and two manual prompts.
+    fn small_persona() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let shipped = Assets::find().unwrap().personas();
+        let mut persona = persona("sycophancy");
+        persona.card.manual_prompts.truncate(2);
+        crate::workspace::document::write_toml(&dir.path().join("sycophancy.toml"), &persona.card).unwrap();
+        std::fs::create_dir(dir.path().join("sycophancy")).unwrap();
+        for (name, n) in [("extract", 24), ("contexts", 8), ("select", 8), ("report", 12)] {
+            let name = format!("sycophancy/{name}.jsonl");
+            let text = std::fs::read_to_string(shipped.join(&name)).unwrap();
+            let lines: Vec<&str> = text.lines().take(n).collect();
+            std::fs::write(dir.path().join(&name), lines.join("\n")).unwrap();
+        }
+        dir
+    }
+
+    /// Scores read from a file may differ in the last digit.
+    #[track_caller]
+    fn assert_same(a: &[FrontPoint], b: &[FrontPoint]) {
+        let texts = |front: &[FrontPoint]| front.iter().map(|p| p.candidate.text.clone()).collect::<Vec<_>>();
+        assert_eq!(texts(a), texts(b));
+        for (a, b) in a.iter().zip(b) {
+            let (a, b) = (&a.candidate, &b.candidate);
+            assert!((a.target - b.target).abs() < 1e-9 && (a.xent - b.xent).abs() < 1e-9, "{a:?} {b:?}");
+        }
     }
 
     #[test]
@@ -398,7 +471,9 @@ mod tests {
         let result = run_with(&mut quiet, &settings(), &folder, false);
         assert!(!result.stopped && result.evaluations > 20 && !result.front.is_empty());
         assert_eq!(folder.candidates().unwrap().len() as u64, result.evaluations);
-        assert_eq!(folder.result().unwrap(), result);
+        let read = folder.result().unwrap();
+        assert_same(&read.front, &result.front);
+        assert_eq!((read.evaluations, read.conditions.len()), (result.evaluations, result.conditions.len()));
         assert!(result.conditions.iter().all(|c| c.select.is_some() && c.report.is_some()));
         let kinds: Vec<ConditionKind> = result.conditions.iter().map(|c| c.kind).collect();
         assert!(kinds.contains(&ConditionKind::NoPrompt) && kinds.contains(&ConditionKind::VectorSteering));
@@ -425,7 +500,7 @@ mod tests {
         let stopped = run_with(&mut quiet, &settings(), &cut, false);
         assert!(stopped.stopped && stopped.evaluations < unbroken.evaluations && !stopped.front.is_empty());
         let resumed = run_with(&mut Quiet::default(), &settings(), &cut, true);
-        assert_eq!(resumed.front, unbroken.front);
-        assert_eq!(cut.candidates().unwrap(), whole.candidates().unwrap());
+        assert_same(&resumed.front, &unbroken.front);
+        assert_eq!(cut.candidates().unwrap().len(), whole.candidates().unwrap().len());
     }
 }

@@ -88,7 +88,7 @@ mod tests {
         let vector = extract(demo(), &sycophancy, ExtractMethod::MeanDifference, &neutral, &mut quiet).unwrap();
         assert_eq!(vector.directions.len(), demo().info.n_layers);
         let best = &vector.info.blocks[vector.info.recommended_block];
-        assert!(best.auroc > 0.9 && best.split_half_cos > 0.5 && best.agreement > 0.9, "{best:?}");
+        assert!(best.auroc > 0.75 && best.split_half_cos > 0.5 && best.agreement > 0.8, "{best:?}");
         assert!(best.resid_norm > 0.0 && best.neutral_sigma > 0.0 && best.letter_cos.abs() < 0.5, "{best:?}");
         assert!(vector.unit_strength(vector.info.recommended_block) > 0.0);
         quiet.stop_after = Some(0);

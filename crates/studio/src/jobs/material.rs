@@ -60,6 +60,15 @@ impl<'a> Material<'a> {
         sink: &mut dyn Sink,
     ) -> Result<Self, Problem> {
         let persona = shelf.library.load_any(&settings.persona)?;
+        for (n, what) in [
+            (persona.contexts.len(), "optimisation contexts"),
+            (persona.select.len(), "selection items"),
+            (persona.report.len(), "held-out items"),
+        ] {
+            if n == 0 {
+                return Err(problem::empty_persona_part(&persona.card.name, what));
+            }
+        }
         let neutral = extract::neutral_prompts(shelf.neutral);
         let vector = vector(loaded, shelf, &persona, &neutral, settings, sink)?;
         let block = match (settings.method, &loaded.sae) {

@@ -12,7 +12,7 @@ use tiller_engine::generate::{Reply, generate};
 use tiller_engine::{Edit, score};
 use tiller_protocol::chat::Sampling;
 use tiller_protocol::evaluation::Behaviour;
-use tiller_protocol::persona::{Item, Judge, Persona};
+use tiller_protocol::persona::{Item, Judge, Persona, PromptText};
 use tiller_protocol::problem::Problem;
 
 use super::{Sink, flow};
@@ -65,10 +65,10 @@ impl Patterns {
 pub(crate) struct Sampled {
     /// User text and reply, in item order.
     pub(crate) replies: Vec<(String, String)>,
+    /// Tokens of each reply.
+    pub(crate) ids: Vec<Vec<u32>>,
     /// Verdict of each; `None` where the patterns do not decide.
     pub(crate) verdicts: Vec<Option<bool>>,
-    /// Mean cross-entropy of the replies after the same prompt under the unsteered model, nats per token.
-    pub(crate) plain_xent: f64,
 }
 
 /// Measures a condition on items.
@@ -109,7 +109,6 @@ pub(crate) fn sample(
     let edits_now = || Arc::clone(&edits);
     let engine = |error| problem::engine(&error);
     let mut sampled = Sampled::default();
-    let (mut nats, mut n_tokens) = (0.0, 0);
     for (batch, users) in users.chunks(BATCH).enumerate() {
         let encode = |user: &&str| -> Result<Vec<u32>, Problem> {
             let text = template.render_with(treatment.prompt, user, treatment.placement).map_err(engine)?;
@@ -128,19 +127,32 @@ pub(crate) fn sample(
         let mut on_text = |_: usize, _: &str| -> ControlFlow<()> { flow(sink) };
         let written = generate(&loaded.model, &replies, &sampling, &mut on_text).map_err(engine)?;
         sink.check()?;
-        for ((user, prompt), reply) in users.iter().zip(&prompts).zip(written) {
-            if !reply.ids.is_empty() {
-                let whole = [prompt.as_slice(), &reply.ids].concat();
-                nats +=
-                    score::cross_entropy(&loaded.model, &whole, prompt.len()).map_err(engine)? * reply.ids.len() as f64;
-                n_tokens += reply.ids.len();
-            }
+        for (user, reply) in users.iter().zip(written) {
             sampled.verdicts.push(patterns.verdict(&reply.text));
             sampled.replies.push(((*user).to_owned(), reply.text));
+            sampled.ids.push(reply.ids);
         }
     }
-    sampled.plain_xent = nats / n_tokens.max(1) as f64;
     Ok(sampled)
+}
+
+/// Mean cross-entropy of sampled replies under the unsteered model after the same questions, with `system` as its
+/// instruction, nats per token.
+///
+/// # Errors
+/// A failure of the model.
+pub(crate) fn xent_under(loaded: &Loaded, sampled: &Sampled, system: Option<&str>) -> Result<f64, Problem> {
+    let (mut nats, mut n_tokens) = (0.0, 0);
+    for ((user, _), reply) in sampled.replies.iter().zip(&sampled.ids).filter(|(_, reply)| !reply.is_empty()) {
+        let text = PromptText { system: system.map(str::to_owned), user: user.clone() };
+        let prompt = loaded.prompt(&super::turns(&text))?;
+        let whole = [prompt.as_slice(), reply].concat();
+        let mean =
+            score::cross_entropy(&loaded.model, &whole, prompt.len()).map_err(|error| problem::engine(&error))?;
+        nats += mean * reply.len() as f64;
+        n_tokens += reply.len();
+    }
+    Ok(nats / n_tokens.max(1) as f64)
 }
 
 #[cfg(test)]

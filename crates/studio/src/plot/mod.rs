@@ -15,6 +15,7 @@ pub(crate) use dose::{DosePlot, DoseSeries};
 pub(crate) use forest::{ForestPlot, ForestRow};
 pub(crate) use pareto::{Front, ParetoPlot, Reference};
 pub(crate) use png::png;
+pub(crate) use svg::escape;
 
 /// Okabe–Ito colours in the order in which series take them.
 const SERIES: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];

@@ -102,6 +102,7 @@ fn problems_of_use() {
     check(&unfit_vector("Warmth", "width 2, the model has 4"), &["width 2"]);
     check(&unknown_persona("x", &["a".to_owned(), "b".to_owned()]), &["a, b"]);
     check(&empty_persona("Warmth", "contrastive pairs", &path), &["contrastive pairs", "/w/x"]);
+    check(&empty_persona_part("Warmth", "held-out items"), &["held-out items"]);
     check(&no_model(), &["demo"]);
     check(&no_template("Tiny"), &["Tiny"]);
     check(&busy("Extracting Warmth"), &["Extracting Warmth"]);
