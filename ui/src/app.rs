@@ -313,10 +313,6 @@ impl App {
                 shared.page = Page::Discover;
                 self.discover.open(shared, id);
             }
-            Handoff::Persona(id) => {
-                shared.page = Page::Personas;
-                self.personas.choose(&id);
-            }
         }
     }
 
@@ -418,7 +414,10 @@ impl App {
         }
         match problem {
             Some(problem) => {
-                self.shared.toasts.bad(problem.title.clone());
+                // The page it belongs to shows the whole problem.
+                if !ended.purpose.shown_on(self.shared.page) {
+                    self.shared.toasts.bad(problem.title.clone());
+                }
                 self.shared.problems.push((ended.purpose, problem));
             }
             None => self.shared.toasts.good(format!("{} was stopped", ended.title)),

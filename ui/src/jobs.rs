@@ -3,6 +3,8 @@
 use tiller_protocol::message::JobId;
 use tiller_protocol::model::ModelSource;
 
+use crate::page::Page;
+
 /// What a job was started for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Purpose {
@@ -14,6 +16,18 @@ pub(crate) enum Purpose {
     Discover,
     /// Answer in the chat.
     Chat,
+}
+
+impl Purpose {
+    /// Whether this page tells how the job fares.
+    pub(crate) fn shown_on(&self, page: Page) -> bool {
+        match self {
+            Self::Load(_) => matches!(page, Page::Home | Page::Models),
+            Self::Extract(_) => page == Page::Personas,
+            Self::Discover => page == Page::Discover,
+            Self::Chat => page == Page::Chat,
+        }
+    }
 }
 
 /// A job in progress.

@@ -49,8 +49,6 @@ pub(crate) enum Handoff {
     },
     /// Show a saved run.
     Run(String),
-    /// Show a persona.
-    Persona(String),
 }
 
 /// What the application has reported, and what is to be asked of it.
@@ -69,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) model: Option<ModelInfo>,
     /// Speed of the last reply.
     pub(crate) tokens_per_sec: Option<f64>,
+    /// Whether a reply was steered in this session.
+    pub(crate) steered: bool,
     /// The running job.
     pub(crate) job: Option<Job>,
     /// The last failure of each sort of job, until it is dismissed or tried again.
@@ -97,6 +97,7 @@ impl Shared {
             settings: AppSettings::default(),
             model: None,
             tokens_per_sec: None,
+            steered: false,
             job: None,
             problems: Vec::new(),
             loose_problem: None,
@@ -146,6 +147,7 @@ impl Shared {
     pub(crate) fn start(&mut self, purpose: Purpose, title: &str, command: impl FnOnce(JobId) -> Command) -> JobId {
         let id = JobId(self.number());
         self.clear_problem(&purpose);
+        self.toasts.clear();
         self.job = Some(Job::new(id, purpose, title));
         self.send(command(id));
         id

@@ -45,11 +45,11 @@ pub(crate) mod size {
     /// Icons in the rail.
     pub(crate) const RAIL_ICON: f32 = 18.0;
     /// Row of a table.
-    pub(crate) const TABLE_ROW: f32 = 30.0;
+    pub(crate) const TABLE_ROW: f32 = 28.0;
     /// Faint dot of a plot.
     pub(crate) const DOT: f32 = 1.9;
     /// Filled marker of a front.
-    pub(crate) const MARKER: f32 = 4.0;
+    pub(crate) const MARKER: f32 = 3.6;
     /// Ring around the selected marker.
     pub(crate) const RING: f32 = 7.5;
 }
@@ -295,7 +295,7 @@ fn style(palette: &Palette) -> Style {
     spacing.icon_width_inner = 9.0;
     spacing.icon_spacing = 7.0;
     spacing.tooltip_width = 360.0;
-    spacing.scroll.floating_allocated_width = 0.0;
+    spacing.scroll.floating_allocated_width = 10.0;
     spacing.scroll.bar_width = 8.0;
     spacing.scroll.floating_width = 4.0;
     spacing.scroll.foreground_color = false;
@@ -348,7 +348,9 @@ fn visuals(palette: &Palette) -> Visuals {
         part.corner_radius = corner;
         part.expansion = 0.0;
     }
-    visuals.widgets.inactive.bg_fill = palette.outline;
+    visuals.widgets.inactive.bg_fill = palette.field;
+    // Strong text, e.g. in replies, is a shade further from the background than plain text.
+    visuals.widgets.active.fg_stroke.color = if palette.dark { Color32::WHITE } else { Color32::BLACK };
     visuals
 }
 

@@ -2,7 +2,7 @@
 
 use egui::{Align2, Area, Context, Id, Key, Label, Modal, Rect, Sense, TextEdit, Ui, pos2, vec2};
 
-use crate::action::Action;
+use crate::action::{self, Action};
 use crate::icon;
 use crate::theme::{self, palette, size, space};
 
@@ -105,7 +105,7 @@ fn row_ui(ui: &mut Ui, action: Action, obstacle: Option<&str>, at_cursor: bool, 
     let label = action.label();
     ui.painter().text(pos2(rect.left() + 36.0, rect.center().y), Align2::LEFT_CENTER, &label, font, text);
     if let Some(shortcut) = action.shortcut() {
-        let keys = ui.ctx().format_shortcut(&shortcut);
+        let keys = action::keys(ui.ctx(), &shortcut);
         let at = pos2(rect.right() - 10.0, rect.center().y);
         let font = egui::FontId::proportional(theme::type_size::SMALL);
         ui.painter().text(at, Align2::RIGHT_CENTER, keys, font, colours.secondary);

@@ -3,7 +3,7 @@
 use egui::{Align2, Context, CornerRadius, FontId, Id, Rect, Sense, Stroke, Ui, pos2, vec2};
 use egui_material_icons::icons::{ICON_LEFT_PANEL_CLOSE, ICON_LEFT_PANEL_OPEN, ICON_SEARCH};
 
-use crate::action::Action;
+use crate::action::{self, Action};
 use crate::icon;
 use crate::page::Page;
 use crate::shared::Shared;
@@ -111,7 +111,7 @@ fn entry(
     let centre = if narrow { rect.center().x } else { rect.left() + 18.0 };
     let sign_rect = Rect::from_center_size(pos2(centre, rect.center().y), vec2(20.0, 20.0));
     icon::paint(ui, sign_rect, sign, size::RAIL_ICON, colour);
-    let keys = action.and_then(Action::shortcut).map(|shortcut| ui.ctx().format_shortcut(&shortcut));
+    let keys = action.and_then(Action::shortcut).map(|shortcut| action::keys(ui.ctx(), &shortcut));
     if !narrow {
         let family = if selected { theme::semibold() } else { egui::FontFamily::Proportional };
         let font = FontId::new(type_size::BODY, family);

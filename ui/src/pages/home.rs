@@ -14,7 +14,7 @@ use crate::pages::scaffold;
 use crate::shared::{Handoff, Shared};
 use crate::theme::{self, palette, space};
 use crate::widgets::badge::{self, Tone};
-use crate::widgets::{button, card, problem, progress};
+use crate::widgets::{button, card, problem, progress, stat};
 
 /// Recent runs shown.
 const RECENT: usize = 5;
@@ -48,7 +48,7 @@ fn model_card(ui: &mut Ui, shared: &mut Shared) {
             ui.horizontal(|ui| {
                 icon::show(ui, ICON_DEPLOYED_CODE, 30.0, palette(ui).accent_text);
                 ui.vertical(|ui| {
-                    ui.horizontal(|ui| {
+                    stat::row(ui, 24.0, |ui| {
                         ui.label(theme::figure(&model.name));
                         badge::with_icon(ui, Tone::Good, Some(ICON_CHECK), "Open");
                     });
@@ -142,7 +142,7 @@ fn journey(ui: &mut Ui, shared: &mut Shared) {
             title: "Steer a conversation",
             text: "Drag a slider and watch steered and plain replies part, side by side.",
             page: Page::Chat,
-            done: false,
+            done: shared.steered,
         },
         Step {
             title: "Discover a prompt",
@@ -161,7 +161,7 @@ fn journey(ui: &mut Ui, shared: &mut Shared) {
     scaffold::columns(ui, steps.len(), |ui, position| {
         let step = &steps[position];
         let clicked = card::clickable(ui, step.title, false, theme::card_margin(), |ui| {
-            ui.set_min_height(104.0);
+            ui.set_min_height(112.0);
             step_number(ui, position + 1, step.done);
             ui.add_space(space::XS);
             ui.label(theme::strong(step.title));
@@ -207,7 +207,7 @@ fn recent_runs(ui: &mut Ui, shared: &mut Shared) {
         let title = run_title(&run);
         let margin = egui::Margin::symmetric(14, 9);
         let clicked = card::clickable(ui, &title, false, margin, |ui| {
-            ui.horizontal(|ui| {
+            stat::row(ui, 22.0, |ui| {
                 icon::show(ui, Page::Discover.icon(), theme::size::RAIL_ICON, palette(ui).secondary);
                 ui.label(theme::strong(&title));
                 ui.label(theme::note(ui, run_facts(&run)));

@@ -9,14 +9,14 @@ use crate::widgets::problem;
 
 /// Draws the head of `page`; `trailing` adds actions from the right.
 pub(crate) fn head(ui: &mut Ui, shared: &mut Shared, page: Page, trailing: impl FnOnce(&mut Ui, &mut Shared)) {
-    ui.horizontal(|ui| {
-        ui.vertical(|ui| {
-            ui.spacing_mut().item_spacing.y = 2.0;
-            let title = if page == Page::Home { "Tiller" } else { page.label() };
-            ui.label(theme::title(title));
-            ui.label(theme::secondary(ui, page.purpose()));
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        ui.horizontal(|ui| {
+            ui.set_min_height(theme::size::PRIMARY);
+            ui.label(theme::title(page.label()));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| trailing(ui, shared));
         });
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| trailing(ui, shared));
+        ui.label(theme::secondary(ui, page.purpose()));
     });
     ui.add_space(space::S);
     if let Some(loose) = shared.loose_problem.clone() {
@@ -45,8 +45,7 @@ pub(crate) fn fixed(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
     });
 }
 
-/// Draws `count` parts side by side, each `(available − gaps) / count` wide and equally high as the tallest of the
-/// previous frame allows.
+/// Draws `count` parts side by side, each `(available − gaps) / count` wide.
 pub(crate) fn columns(ui: &mut Ui, count: usize, mut part: impl FnMut(&mut Ui, usize)) {
     let gap = space::M;
     let width = (ui.available_width() - gap * (count as f32 - 1.0)) / count as f32;

@@ -11,7 +11,6 @@ enum Weight {
     Primary,
     Secondary,
     Quiet,
-    Danger,
 }
 
 /// A button about to be shown.
@@ -38,11 +37,6 @@ pub(crate) fn secondary(label: &str) -> ActionButton<'_> {
 /// An action that stays in the background until the pointer is over it.
 pub(crate) fn quiet(label: &str) -> ActionButton<'_> {
     ActionButton::new(label, Weight::Quiet)
-}
-
-/// A quiet action that takes something away.
-pub(crate) fn danger(label: &str) -> ActionButton<'_> {
-    ActionButton::new(label, Weight::Danger)
 }
 
 impl<'a> ActionButton<'a> {
@@ -90,7 +84,7 @@ impl<'a> ActionButton<'a> {
                     None => Button::new(label),
                 };
                 let height = if self.weight == Weight::Primary { size::PRIMARY } else { size::CONTROL };
-                let quiet = matches!(self.weight, Weight::Quiet | Weight::Danger);
+                let quiet = self.weight == Weight::Quiet;
                 let button = button
                     .min_size(vec2(self.width.unwrap_or(0.0), height))
                     .frame_when_inactive(!quiet)
@@ -130,14 +124,12 @@ fn paint_weight(ui: &mut Ui, weight: Weight) {
                 part.fg_stroke.color = palette.on_primary;
             }
         }
-        Weight::Quiet | Weight::Danger => {
-            let at_rest = if weight == Weight::Danger { palette.error } else { palette.secondary };
-            let under_pointer = if weight == Weight::Danger { palette.error } else { palette.text };
-            widgets.inactive.fg_stroke.color = at_rest;
+        Weight::Quiet => {
+            widgets.inactive.fg_stroke.color = palette.secondary;
             for part in [&mut widgets.hovered, &mut widgets.active] {
                 part.weak_bg_fill = palette.hover;
                 part.bg_stroke = Stroke::new(1.0, Color32::TRANSPARENT);
-                part.fg_stroke.color = under_pointer;
+                part.fg_stroke.color = palette.text;
             }
         }
     }

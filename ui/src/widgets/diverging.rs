@@ -13,6 +13,11 @@ const FINE_STEP: f64 = 0.01;
 /// Width of the number box.
 const BOX: f32 = 62.0;
 
+/// Width of the track in the room left.
+pub(crate) fn track_width(ui: &Ui) -> f32 {
+    (ui.available_width() - BOX - space::S).max(80.0)
+}
+
 /// What a slider shows.
 pub(crate) struct Diverging<'a> {
     /// Accessible name.
@@ -41,7 +46,7 @@ impl Diverging<'_> {
     pub(crate) fn show(&self, ui: &mut Ui, value: &mut f64) -> bool {
         let before = *value;
         ui.horizontal(|ui| {
-            let width = (ui.available_width() - BOX - space::S).max(80.0);
+            let width = track_width(ui);
             let response = self.track(ui, value, width);
             response.on_hover_cursor(CursorIcon::ResizeHorizontal).on_hover_text(
                 "Share of the residual norm that is added. Double-click for zero; arrow keys step, Shift for finer steps.",

@@ -4,6 +4,9 @@ use egui::{ComboBox, DragValue, Response, Ui};
 
 use crate::theme::{self, space};
 
+/// Width of a box for a number.
+const NUMBER: f32 = 84.0;
+
 /// A form row; every unnamed control inside takes the label as its accessible name.
 pub(crate) fn show<R>(ui: &mut Ui, label: &str, help: &str, control: impl FnOnce(&mut Ui) -> R) -> R {
     ui.vertical(|ui| {
@@ -51,17 +54,20 @@ fn chevron(ui: &Ui, rect: egui::Rect, visuals: &egui::style::WidgetVisuals, _ope
 
 /// A whole number called `name` in a small box.
 pub(crate) fn whole(ui: &mut Ui, name: &str, value: &mut usize, range: std::ops::RangeInclusive<usize>) -> Response {
+    ui.spacing_mut().interact_size.x = NUMBER;
     let speed = ((*range.end() - *range.start()) as f64 / 400.0).clamp(0.05, 4.0);
     ui.add(DragValue::new(value).range(range).speed(speed)).accessible_name(name)
 }
 
 /// A decimal number called `name` in a small box.
 pub(crate) fn decimal(ui: &mut Ui, name: &str, value: &mut f64, range: std::ops::RangeInclusive<f64>) -> Response {
+    ui.spacing_mut().interact_size.x = NUMBER;
     let speed = (range.end() - range.start()) / 400.0;
     ui.add(DragValue::new(value).range(range).speed(speed).max_decimals(2)).accessible_name(name)
 }
 
 /// A seed called `Seed` in a small box.
 pub(crate) fn seed(ui: &mut Ui, value: &mut u64) -> Response {
+    ui.spacing_mut().interact_size.x = NUMBER;
     ui.add(DragValue::new(value).speed(0.2)).accessible_name("Seed")
 }

@@ -16,6 +16,12 @@ pub(crate) fn in_words(rate: &Rate) -> String {
 
 /// Draws `rate` as figure and bar; `colour` fills the interval.
 pub(crate) fn show(ui: &mut Ui, rate: &Rate, colour: egui::Color32) {
+    let words = format!("{}\nWilson 95 % interval; the thin line is 50 %.", in_words(rate));
+    described(ui, rate, colour, &words);
+}
+
+/// As [`show`], with `words` of one's own under the pointer.
+pub(crate) fn described(ui: &mut Ui, rate: &Rate, colour: egui::Color32, words: &str) {
     let palette = palette(ui);
     ui.horizontal(|ui| {
         let text = theme::mono(format!("{:>3.0}\u{202f}%", rate.rate * 100.0)).color(palette.text);
@@ -31,8 +37,7 @@ pub(crate) fn show(ui: &mut Ui, rate: &Rate, colour: egui::Color32) {
         let whiskers = Rect::from_min_max(pos2(x(rate.low), middle - 4.0), pos2(x(rate.high), middle + 4.0));
         ui.painter().rect_filled(whiskers, 2.0, colour.gamma_multiply(0.45));
         ui.painter().vline(x(rate.rate), middle - 6.0..=middle + 6.0, Stroke::new(2.5, colour));
-        let words = in_words(rate);
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &words));
-        response.on_hover_text(format!("{}\nWilson 95 % interval; the thin line is 50 %.", in_words(rate)));
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, words));
+        response.on_hover_text(words);
     });
 }

@@ -19,7 +19,9 @@ pub(crate) fn show<T: Copy + PartialEq>(ui: &mut Ui, group: &str, value: &mut T,
             ui.spacing_mut().interact_size.y = size::CONTROL - 6.0;
             ui.spacing_mut().button_padding = vec2(10.0, 2.0);
             ui.horizontal(|ui| {
-                for (option, label) in options {
+                let backwards = ui.layout().prefer_right_to_left();
+                for index in 0..options.len() {
+                    let (option, label) = &options[if backwards { options.len() - 1 - index } else { index }];
                     let selected = option == value;
                     let visuals = &mut ui.visuals_mut().widgets;
                     for part in [&mut visuals.inactive, &mut visuals.hovered, &mut visuals.active] {

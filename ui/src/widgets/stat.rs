@@ -10,7 +10,7 @@ pub(crate) fn show(ui: &mut Ui, name: &str, figure: &str, verdict: Option<(Tone,
     ui.vertical(|ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         ui.label(theme::note(ui, name));
-        ui.horizontal(|ui| {
+        row(ui, 24.0, |ui| {
             ui.label(theme::figure(figure));
             if let Some((tone, word)) = verdict {
                 badge::show(ui, tone, word);
@@ -24,12 +24,27 @@ pub(crate) fn show(ui: &mut Ui, name: &str, figure: &str, verdict: Option<(Tone,
 
 /// A name and a value on one line.
 pub(crate) fn line(ui: &mut Ui, name: &str, value: &str) {
-    ui.horizontal(|ui| {
-        ui.spacing_mut().interact_size.y = 18.0;
-        let label = egui::Label::new(theme::secondary(ui, name)).wrap_mode(egui::TextWrapMode::Extend);
-        ui.add_sized([132.0, 18.0], egui::Label::new(""));
-        let rect = ui.min_rect();
-        ui.put(egui::Rect::from_min_size(rect.min, egui::vec2(132.0, 18.0)), label.halign(egui::Align::LEFT));
+    row(ui, 20.0, |ui| {
+        named(ui, name, 140.0);
         ui.add(egui::Label::new(value).truncate()).on_hover_text(value);
     });
+}
+
+/// A left-aligned name of a fixed width.
+pub(crate) fn named(ui: &mut Ui, name: &str, width: f32) {
+    let height = ui.spacing().interact_size.y;
+    let layout = egui::Layout::left_to_right(egui::Align::Center);
+    ui.allocate_ui_with_layout(egui::vec2(width, height), layout, |ui| {
+        ui.set_width(width);
+        ui.add(egui::Label::new(theme::secondary(ui, name)).truncate());
+    });
+}
+
+/// A row of low height: text only, no controls.
+pub(crate) fn row<R>(ui: &mut Ui, height: f32, contents: impl FnOnce(&mut Ui) -> R) -> R {
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = height;
+        ui.horizontal(contents).inner
+    })
+    .inner
 }

@@ -7,10 +7,12 @@ use crate::theme::{self, palette, size, type_size};
 
 /// A quiet table: no stripes, hairlines between rows.
 pub(crate) fn builder<'a>(ui: &'a mut Ui, name: &'a str, columns: &[Column]) -> TableBuilder<'a> {
-    ui.spacing_mut().item_spacing.x = theme::space::M;
+    ui.spacing_mut().item_spacing = egui::vec2(theme::space::M, 2.0);
+    ui.spacing_mut().interact_size.y = 18.0;
     let mut builder = TableBuilder::new(ui)
         .id_salt(name)
         .cell_layout(egui::Layout::left_to_right(egui::Align::Center))
+        .min_scrolled_height(64.0)
         .auto_shrink([false, true]);
     for column in columns {
         builder = builder.column(*column);
@@ -29,10 +31,3 @@ pub(crate) fn head(ui: &mut Ui, text: &str, hint: &str) {
 
 /// Height of rows.
 pub(crate) const ROW: f32 = size::TABLE_ROW;
-
-/// A number, right-aligned and in mono.
-pub(crate) fn number(ui: &mut Ui, text: impl Into<String>) {
-    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-        ui.add(Label::new(theme::mono(text)).selectable(false).wrap_mode(TextWrapMode::Extend));
-    });
-}

@@ -11,7 +11,9 @@ use crate::widgets::button;
 /// Seconds a toast stays.
 const STAY_SECS: f64 = 7.0;
 /// Most toasts in sight.
-const MOST: usize = 4;
+const MOST: usize = 2;
+/// Width of a toast: it fits over a side panel, so that it never covers the place where one writes.
+const WIDTH: f32 = 264.0;
 
 /// What a toast's button does.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +56,11 @@ impl Toasts {
     /// Says that something did not work.
     pub(crate) fn bad(&mut self, text: impl Into<String>) {
         self.push(text.into(), true, None);
+    }
+
+    /// Takes all of them away: something new begins.
+    pub(crate) fn clear(&mut self) {
+        self.toasts.clear();
     }
 
     fn push(&mut self, text: String, bad: bool, offer: Option<(String, Offer)>) {
@@ -109,19 +116,19 @@ fn toast_ui(ui: &mut Ui, toast: &Toast) -> Option<Pressed> {
         .inner_margin(Margin::symmetric(12, 8))
         .shadow(ui.visuals().popup_shadow)
         .show(ui, |ui| {
-            ui.horizontal(|ui| {
+            ui.horizontal_top(|ui| {
                 let (sign, colour) =
                     if toast.bad { (ICON_ERROR, palette.error) } else { (ICON_CHECK_CIRCLE, palette.success) };
                 icon::show(ui, sign, size::RAIL_ICON, colour);
-                ui.scope(|ui| {
-                    ui.set_max_width(420.0);
+                ui.vertical(|ui| {
+                    ui.set_width(WIDTH - 80.0);
                     ui.label(&toast.text);
+                    if let Some((label, _)) = &toast.offer
+                        && button::secondary(label).show(ui).clicked()
+                    {
+                        pressed = Some(Pressed::Offer);
+                    }
                 });
-                if let Some((label, _)) = &toast.offer
-                    && button::secondary(label).show(ui).clicked()
-                {
-                    pressed = Some(Pressed::Offer);
-                }
                 if button::icon_only(ui, ICON_CLOSE, "Close message").clicked() {
                     pressed = Some(Pressed::Close);
                 }

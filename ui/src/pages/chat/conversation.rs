@@ -1,7 +1,7 @@
 //! The conversation: questions, and under each the replies, side by side.
 
 use egui::{Color32, Ui};
-use egui_commonmark::CommonMarkViewer;
+use egui_commonmark::{CommonMarkCache, CommonMarkViewer};
 use egui_material_icons::icons::ICON_CONTENT_COPY;
 use tiller_protocol::chat::EndReason;
 
@@ -22,7 +22,6 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
                 beginning(ui, page);
                 return;
             }
-            ui.set_width(ui.available_width() - 6.0);
             let mut copied = None;
             for (position, exchange) in page.exchanges.iter().enumerate() {
                 ui.push_id(position, |ui| {
@@ -65,24 +64,25 @@ fn question(ui: &mut Ui, text: &str) {
         });
 }
 
-fn replies(ui: &mut Ui, cache: &mut egui_commonmark::CommonMarkCache, exchange: &Exchange) -> Option<String> {
-    let colours = palette(ui);
+fn replies(ui: &mut Ui, cache: &mut CommonMarkCache, exchange: &Exchange) -> Option<String> {
+    let (title, colour) = treatment(ui, exchange);
+    let steered = Shown { reply: &exchange.steered, title: &title, colour, copy_name: "Copy steered reply" };
     let mut copied = None;
-    let treated = treatment(exchange);
     match &exchange.plain {
-        Some(plain) => scaffold::columns(ui, 2, |ui, column| {
-            let (reply, title, colour, name) = if column == 0 {
-                (&exchange.steered, treated.0.as_str(), treated.1(ui), "Copy steered reply")
-            } else {
-                (plain, "Plain", colours.secondary, "Copy plain reply")
-            };
-            if reply_ui(ui, cache, reply, title, colour, name) {
-                copied = Some(reply.text.clone());
-            }
-        }),
+        Some(plain) => {
+            let plain =
+                Shown { reply: plain, title: "Plain", colour: palette(ui).secondary, copy_name: "Copy plain reply" };
+            levelled(ui, |ui, column, height| {
+                let shown = if column == 0 { &steered } else { &plain };
+                let (copy, natural) = shown.draw(ui, cache, height);
+                if copy {
+                    copied = Some(shown.reply.text.clone());
+                }
+                natural
+            });
+        }
         None => {
-            let colour = treated.1(ui);
-            if reply_ui(ui, cache, &exchange.steered, &treated.0, colour, "Copy reply") {
+            if steered.draw(ui, cache, 0.0).0 {
                 copied = Some(exchange.steered.text.clone());
             }
         }
@@ -90,67 +90,97 @@ fn replies(ui: &mut Ui, cache: &mut egui_commonmark::CommonMarkCache, exchange: 
     copied
 }
 
+/// Two parts side by side. Each is told the height to reach, that of the higher one in the last frame, and returns
+/// the height that it needs by itself.
+fn levelled(ui: &mut Ui, mut part: impl FnMut(&mut Ui, usize, f32) -> f32) {
+    let id = ui.scope_id().with("levelled");
+    let width = ui.available_width();
+    let (last_width, height) = ui.data(|data| data.get_temp::<(f32, f32)>(id)).unwrap_or_default();
+    let wanted = if last_width == width { height } else { 0.0 };
+    let mut needed = 0.0_f32;
+    scaffold::columns(ui, 2, |ui, column| needed = needed.max(part(ui, column, wanted)));
+    if (needed - height).abs() > 0.5 || last_width != width {
+        ui.data_mut(|data| data.insert_temp(id, (width, needed)));
+        ui.ctx().request_repaint();
+    }
+}
+
 /// What the left column was made with, and its colour.
-fn treatment(exchange: &Exchange) -> (String, impl Fn(&Ui) -> Color32) {
+fn treatment(ui: &Ui, exchange: &Exchange) -> (String, Color32) {
+    let colours = palette(ui);
     let mut parts = Vec::new();
     if exchange.prompted {
-        parts.push("discovered prompt".to_owned());
+        parts.push("discovered prompt");
     }
     if !exchange.steering.is_empty() {
-        parts.push(exchange.steering.clone());
+        parts.push(&exchange.steering);
     }
     let title =
         if parts.is_empty() { "Steered (all at zero)".to_owned() } else { format!("With {}", parts.join(", ")) };
-    let away = exchange.steering.starts_with('\u{2212}');
-    let none = exchange.steering.is_empty();
-    let prompted = exchange.prompted;
-    (title, move |ui: &Ui| {
-        let colours = palette(ui);
-        match (none, prompted, away) {
-            (true, true, _) => colours.accent_text,
-            (true, false, _) => colours.secondary,
-            (false, _, true) => colours.away_text,
-            (false, _, false) => colours.toward_text,
-        }
-    })
+    let colour = if exchange.steering.starts_with('\u{2212}') {
+        colours.away_text
+    } else if !exchange.steering.is_empty() {
+        colours.toward_text
+    } else if exchange.prompted {
+        colours.accent_text
+    } else {
+        colours.secondary
+    };
+    (title, colour)
 }
 
-fn reply_ui(
-    ui: &mut Ui,
-    cache: &mut egui_commonmark::CommonMarkCache,
-    reply: &Reply,
-    title: &str,
+/// A reply about to be drawn.
+struct Shown<'a> {
+    reply: &'a Reply,
+    title: &'a str,
     colour: Color32,
-    copy_name: &str,
-) -> bool {
-    let mut copy = false;
-    card::show(ui, |ui| {
+    copy_name: &'a str,
+}
+
+impl Shown<'_> {
+    /// Draws the reply in a card at least `height` high inside; returns whether it is to be copied, and the height
+    /// that its content needs.
+    fn draw(&self, ui: &mut Ui, cache: &mut CommonMarkCache, height: f32) -> (bool, f32) {
+        card::show(ui, |ui| {
+            // At the start: the least height counts from where the next widget goes.
+            ui.set_min_height(height);
+            let content = ui.vertical(|ui| {
+                let copy = self.head(ui);
+                if self.reply.text.is_empty() && self.reply.end.is_none() {
+                    ui.horizontal(|ui| {
+                        ui.add(egui::Spinner::new().size(14.0));
+                        ui.label(theme::secondary(ui, "Thinking\u{2026}"));
+                    });
+                } else {
+                    CommonMarkViewer::new().show(ui, cache, self.reply.text.trim());
+                }
+                if let Some((reason, n_tokens, speed)) = self.reply.end {
+                    ui.label(theme::note(ui, ending(reason, n_tokens, speed)));
+                }
+                copy
+            });
+            (content.inner, content.response.rect.height())
+        })
+        .inner
+    }
+
+    fn head(&self, ui: &mut Ui) -> bool {
         ui.horizontal(|ui| {
-            ui.spacing_mut().interact_size.y = 20.0;
             let (dot, _) = ui.allocate_exact_size(egui::Vec2::splat(8.0), egui::Sense::hover());
-            ui.painter().circle_filled(dot.center(), 4.0, colour);
+            ui.painter().circle_filled(dot.center(), 4.0, self.colour);
             let room = (ui.available_width() - theme::size::CONTROL - space::S).max(40.0);
             ui.scope(|ui| {
                 ui.set_max_width(room);
-                ui.add(egui::Label::new(theme::strong(title).color(colour)).truncate()).on_hover_text(title);
+                let title = egui::Label::new(theme::strong(self.title).color(self.colour)).truncate();
+                ui.add(title).on_hover_text(self.title);
             });
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                copy = button::icon_only(ui, ICON_CONTENT_COPY, copy_name).clicked();
-            });
-        });
-        if reply.text.is_empty() && reply.end.is_none() {
-            ui.horizontal(|ui| {
-                ui.add(egui::Spinner::new().size(14.0));
-                ui.label(theme::secondary(ui, "Thinking\u{2026}"));
-            });
-        } else {
-            CommonMarkViewer::new().show(ui, cache, reply.text.trim());
-        }
-        if let Some((reason, n_tokens, speed)) = reply.end {
-            ui.label(theme::note(ui, ending(reason, n_tokens, speed)));
-        }
-    });
-    copy
+                button::icon_only(ui, ICON_CONTENT_COPY, self.copy_name).clicked()
+            })
+            .inner
+        })
+        .inner
+    }
 }
 
 fn ending(reason: EndReason, n_tokens: usize, speed: f64) -> String {

@@ -164,6 +164,7 @@ impl ChatPage {
             steering: self.in_words(),
             prompted: self.inserted.is_some(),
         });
+        shared.steered |= self.exchanges.last().is_some_and(|exchange| !exchange.steering.is_empty());
         let (sampling, side_by_side) = (self.sampling.clone(), self.side_by_side);
         let steering = self.steering.clone();
         shared.send(Command::SetSteering(steering));

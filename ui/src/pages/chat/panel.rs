@@ -1,6 +1,6 @@
 //! The steering panel: one row for each vector.
 
-use egui::Ui;
+use egui::{Align, Layout, Ui};
 use egui_material_icons::icons::{ICON_ADD, ICON_CLOSE, ICON_RESTART_ALT, ICON_WARNING};
 use tiller_protocol::steering::{Positions, SteeringRow, VectorId};
 
@@ -9,8 +9,8 @@ use crate::icon;
 use crate::page::Page;
 use crate::shared::Shared;
 use crate::theme::{self, palette, space};
-use crate::widgets::diverging::{Diverging, side_colour};
-use crate::widgets::{button, card, field};
+use crate::widgets::diverging::{self, Diverging, side_colour};
+use crate::widgets::{button, card, field, stat};
 
 /// Largest strength on either side, share of the residual norm.
 const LIMIT: f64 = 1.5;
@@ -30,7 +30,7 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
             let before = page.steering.clone();
             ui.horizontal(|ui| {
                 ui.label(theme::section("Steering"));
-                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let at_zero = page.steering.rows.iter().all(|row| row.strength == 0.0);
                     let obstacle = at_zero.then(|| "All strengths are zero.".to_owned());
                     let reset = button::quiet("Reset").icon(ICON_RESTART_ALT).blocked_by(obstacle);
@@ -80,28 +80,39 @@ fn row_ui(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) -> bool {
                 ui.set_max_width(room);
                 ui.add(egui::Label::new(theme::strong(&row.label)).truncate()).on_hover_text(&row.vector.0);
             });
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 remove = button::icon_only(ui, ICON_CLOSE, &format!("Remove {}", row.label)).clicked();
             });
         });
-        let colours = palette(ui);
         ui.add_enabled_ui(row.enabled && fits, |ui| {
             let slider = Diverging { name: &row.label, limit: LIMIT, usual: USUAL, breaking: BREAKING };
             slider.show(ui, &mut row.strength);
             if let Some(vector) = vector {
-                ui.horizontal(|ui| {
-                    ui.spacing_mut().interact_size.y = 16.0;
-                    ui.label(theme::note(ui, format!("\u{2190} {}", vector.negative)).color(colours.away_text));
-                    let side = theme::note(ui, format!("{} \u{2192}", vector.positive)).color(colours.toward_text);
-                    ui.add_space((ui.available_width() - 70.0 - 8.0 * vector.positive.chars().count() as f32).max(4.0));
-                    ui.label(side);
-                });
+                poles(ui, &vector.negative, &vector.positive);
             }
         });
         notes(ui, shared, row, fits);
         where_ui(ui, shared, row);
     });
     remove
+}
+
+/// The ends of the slider, under its track.
+fn poles(ui: &mut Ui, negative: &str, positive: &str) {
+    let colours = palette(ui);
+    let half = diverging::track_width(ui) * 0.5;
+    stat::row(ui, 16.0, |ui| {
+        ui.spacing_mut().item_spacing.x = 0.0;
+        for (text, colour, align) in [
+            (format!("\u{2190} {negative}"), colours.away_text, Layout::left_to_right(Align::Center)),
+            (format!("{positive} \u{2192}"), colours.toward_text, Layout::right_to_left(Align::Center)),
+        ] {
+            ui.allocate_ui_with_layout(egui::vec2(half, 16.0), align, |ui| {
+                ui.set_width(half);
+                ui.add(egui::Label::new(theme::note(ui, text).color(colour)).selectable(false).truncate());
+            });
+        }
+    });
 }
 
 fn notes(ui: &mut Ui, shared: &Shared, row: &SteeringRow, fits: bool) {
@@ -111,8 +122,7 @@ fn notes(ui: &mut Ui, shared: &Shared, row: &SteeringRow, fits: bool) {
         return;
     }
     if row.strength.abs() >= BREAKING {
-        ui.horizontal(|ui| {
-            ui.spacing_mut().interact_size.y = 16.0;
+        stat::row(ui, 16.0, |ui| {
             icon::show(ui, ICON_WARNING, 14.0, colours.warning);
             ui.label(theme::note(ui, "Likely to break the text").color(colours.warning));
         });
@@ -122,8 +132,7 @@ fn notes(ui: &mut Ui, shared: &Shared, row: &SteeringRow, fits: bool) {
     let raw = row.strength * block.resid_norm;
     let times = raw / block.norm.max(f64::MIN_POSITIVE);
     let text = format!(
-        "{} of the residual norm \u{00b7} {} raw \u{00b7} {}\u{00d7} the vector",
-        crate::number::signed(row.strength, 2),
+        "{} in residual units \u{00b7} {}\u{00d7} the vector",
         crate::number::signed(raw, 1),
         crate::number::signed(times, 1)
     );

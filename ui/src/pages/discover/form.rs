@@ -13,7 +13,7 @@ use crate::pages::{home, scaffold};
 use crate::shared::{Handoff, Shared};
 use crate::theme::{self, palette, space};
 use crate::widgets::badge::{self, Tone};
-use crate::widgets::{button, card, field, segmented};
+use crate::widgets::{button, card, field, segmented, stat};
 
 /// How much is searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,8 @@ impl Form {
     /// Takes a persona and what it recommends.
     pub(super) fn choose_persona(&mut self, shared: &Shared, id: &str) {
         id.clone_into(&mut self.settings.persona);
-        self.settings.vector = None;
+        self.settings.vector =
+            shared.vector_of(id).filter(|vector| shared.fits(vector)).map(|vector| vector.id.clone());
         self.settings.block = None;
         if let Some(persona) = shared.persona(id) {
             self.settings.placement = persona.card.default_placement;
@@ -78,6 +79,10 @@ impl Form {
 
     /// Draws the form and, beside it, what a run will do.
     pub(super) fn show(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        if self.settings.persona.is_empty() {
+            let first = self.persona(shared);
+            self.choose_persona(shared, &first);
+        }
         if shared.model.is_none() {
             no_model(ui, shared);
             ui.add_space(space::S);
@@ -153,7 +158,7 @@ impl Form {
 
     fn vectors(&self, shared: &Shared) -> Vec<(Option<VectorId>, String)> {
         let persona = self.persona(shared);
-        let mut options = vec![(None, "Extract it first".to_owned())];
+        let mut options = vec![(None, "Extract a fresh one".to_owned())];
         for vector in &shared.vectors {
             if vector.persona.as_deref() == Some(persona.as_str()) && shared.fits(vector) {
                 options.push((Some(vector.id.clone()), vector.id.0.clone()));
@@ -283,13 +288,14 @@ impl Form {
             for (position, step) in steps.iter().enumerate() {
                 ui.horizontal_top(|ui| {
                     ui.label(theme::strong(format!("{}", position + 1)).color(palette(ui).accent_text));
-                    ui.label(theme::secondary(ui, step));
+                    ui.vertical(|ui| ui.label(theme::secondary(ui, step)));
                 });
             }
         });
     }
 }
 
+/// A number with its label; the box is wide enough to be found.
 fn number(ui: &mut Ui, label: &str, help: &str, value: &mut usize, range: std::ops::RangeInclusive<usize>) {
     field::show(ui, label, help, |ui| field::whole(ui, label, value, range));
 }
@@ -321,8 +327,7 @@ fn saved_runs(ui: &mut Ui, shared: &mut Shared) {
             let title = home::run_title(run);
             let row = card::clickable(ui, &title, false, egui::Margin::symmetric(12, 8), |ui| {
                 ui.spacing_mut().item_spacing.y = 1.0;
-                ui.horizontal(|ui| {
-                    ui.spacing_mut().interact_size.y = 18.0;
+                stat::row(ui, 20.0, |ui| {
                     crate::icon::show(ui, Page::Discover.icon(), 14.0, palette(ui).secondary);
                     ui.label(theme::strong(&title));
                     if run.stopped {

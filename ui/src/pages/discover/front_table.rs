@@ -24,7 +24,7 @@ pub(super) fn show(ui: &mut Ui, view: &mut RunView) {
     }
     let columns = [
         Column::remainder().at_least(180.0).clip(true),
-        Column::exact(128.0),
+        Column::exact(150.0),
         Column::exact(70.0),
         Column::exact(96.0),
     ];

@@ -1,7 +1,7 @@
 //! What a run found, on held-out questions, beside the baselines.
 
 use egui::{Label, TextWrapMode, Ui};
-use egui_extras::Column;
+use egui_extras::{Column, TableRow};
 use egui_material_icons::icons::{ICON_DOWNLOAD, ICON_INFO};
 use tiller_protocol::discovery::{Heading, RunResult};
 use tiller_protocol::evaluation::{Behaviour, Condition, ConditionKind, Rate};
@@ -14,8 +14,13 @@ use crate::theme::{self, palette, space};
 use crate::widgets::{button, card, interval, table};
 
 /// Draws the judgement of the run.
-pub(super) fn show(ui: &mut Ui, shared: &mut Shared, view: &RunView) {
-    let Some(run) = &view.result else { return };
+pub(super) fn show(ui: &mut Ui, shared: &mut Shared, view: &mut RunView) {
+    let Some(run) = view.result.take() else { return };
+    judgement(ui, shared, view, &run);
+    view.result = Some(run);
+}
+
+fn judgement(ui: &mut Ui, shared: &mut Shared, view: &mut RunView, run: &RunResult) {
     let judged: Vec<&Condition> = run.conditions.iter().filter(|condition| condition.report.is_some()).collect();
     if judged.is_empty() {
         let why = if run.stopped {
@@ -44,7 +49,12 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared, view: &RunView) {
                 }
             });
         });
-        conditions(ui, &judged);
+        let each = view.each_manual;
+        conditions(ui, &rows(&judged, each));
+        let manual = judged.iter().filter(|condition| condition.kind == ConditionKind::Manual).count();
+        if manual > 2 {
+            ui.checkbox(&mut view.each_manual, format!("Show each of the {manual} manual prompts"));
+        }
     });
     ui.add_space(space::S);
     caveats(ui, run);
@@ -84,7 +94,8 @@ fn verdict(view: &RunView, run: &RunResult) -> String {
     let rates = format!("from {} to {}", percent(plain.rate), percent(found.rate));
     if low > 0.0 {
         format!(
-            "The discovered prompt {verb} the {} rate {rates}: by {:.0} points ({:.0} to {:.0}).",
+            "The discovered prompt {verb} the share of {} answers {rates}: by {:.0} points (95\u{202f}% interval {:.0} to \
+             {:.0}).",
             view.poles.0,
             gap * 100.0,
             low * 100.0,
@@ -124,51 +135,111 @@ fn against_manual(run: &RunResult) -> Option<String> {
     ))
 }
 
-/// The shown rows: manual prompts are summed up, then their best, then everything else in the order given.
-fn conditions(ui: &mut Ui, judged: &[&Condition]) {
+/// A row of the table.
+enum Row<'a> {
+    /// One condition.
+    One(&'a Condition),
+    /// All manual prompts together: the mean, from the lowest to the highest.
+    Manual(Rate, usize),
+}
+
+/// The shown rows in the order of their kinds; the manual prompts as one row unless `each` of them is wanted.
+fn rows<'a>(judged: &[&'a Condition], each: bool) -> Vec<Row<'a>> {
+    let mut sorted = judged.to_vec();
+    sorted.sort_by_key(|condition| condition.kind);
+    let manual: Vec<&Rate> = sorted
+        .iter()
+        .copied()
+        .filter(|condition| condition.kind == ConditionKind::Manual)
+        .filter_map(held_out)
+        .collect();
+    let mut rows = Vec::new();
+    let mut summed = each || manual.len() < 3;
+    for condition in sorted {
+        if condition.kind != ConditionKind::Manual || each || manual.len() < 3 {
+            rows.push(Row::One(condition));
+        } else if !std::mem::replace(&mut summed, true) {
+            let count = manual.len() as f64;
+            rows.push(Row::Manual(
+                Rate {
+                    hits: manual.iter().map(|rate| rate.hits).sum(),
+                    n: manual.iter().map(|rate| rate.n).sum(),
+                    rate: manual.iter().map(|rate| rate.rate).sum::<f64>() / count,
+                    low: manual.iter().map(|rate| rate.rate).fold(f64::INFINITY, f64::min),
+                    high: manual.iter().map(|rate| rate.rate).fold(f64::NEG_INFINITY, f64::max),
+                },
+                manual.len(),
+            ));
+        }
+    }
+    rows
+}
+
+const HEADS: [(&str, &str); 5] = [
+    ("Condition", "Hover for the prompt"),
+    ("Persona rate", "Share of answers that match the persona, with Wilson 95 % interval; the thin line is 50 %"),
+    ("Swapped", "The same with answer letters exchanged: it should agree"),
+    ("Said (A)", "Share of answers that took the first letter; 50 % is balanced"),
+    ("Fluency", "Cross-entropy of the prompt, nats per token"),
+];
+
+fn conditions(ui: &mut Ui, rows: &[Row<'_>]) {
     let columns = [
-        Column::initial(190.0).at_least(150.0).clip(true),
+        Column::remainder().at_least(150.0).clip(true),
         Column::exact(186.0),
-        Column::exact(84.0),
         Column::exact(76.0),
-        Column::exact(66.0),
+        Column::exact(72.0),
+        Column::exact(62.0),
     ];
-    let heads = [
-        ("Condition", "Hover for the prompt"),
-        ("Persona rate", "Share of answers that match the persona, with Wilson 95 % interval; the thin line is 50 %"),
-        ("Swapped", "The same with answer letters exchanged: it should agree"),
-        ("Said (A)", "Share of answers that took the first letter; 50 % is balanced"),
-        ("Fluency", "Cross-entropy of the prompt, nats per token"),
-    ];
-    let mut rows: Vec<&Condition> = judged.to_vec();
-    rows.sort_by_key(|condition| condition.kind);
     table::builder(ui, "conditions", &columns)
         .vscroll(false)
         .header(24.0, |mut row| {
-            for (text, hint) in heads {
+            for (text, hint) in HEADS {
                 row.col(|ui| table::head(ui, text, hint));
             }
         })
         .body(|mut body| {
-            for condition in rows {
-                let Some(behaviour) = &condition.report else { continue };
-                body.row(table::ROW - 4.0, |mut row| {
-                    row.set_selected(is_found(condition));
-                    row.col(|ui| condition_name(ui, condition));
-                    row.col(|ui| {
-                        let colours = palette(ui);
-                        let colour = if is_found(condition) { colours.accent } else { colours.secondary };
-                        interval::show(ui, &behaviour.persona, colour);
-                    });
-                    row.col(|ui| share(ui, behaviour.swapped.as_ref()));
-                    row.col(|ui| share(ui, behaviour.first_letter.as_ref()));
-                    row.col(|ui| {
-                        let text = condition.xent.map_or_else(|| "\u{2013}".to_owned(), |xent| decimal(xent, 2));
-                        ui.add(Label::new(theme::mono(text)).selectable(false));
-                    });
+            for row in rows {
+                body.row(table::ROW, |mut cells| match row {
+                    Row::Manual(rate, count) => {
+                        cells.col(|ui| {
+                            let text = format!("Manual prompts, mean of {count}");
+                            ui.add(Label::new(text).selectable(false).truncate());
+                        });
+                        cells.col(|ui| {
+                            let words = format!(
+                                "{} on average, from {} to {}",
+                                percent(rate.rate),
+                                percent(rate.low),
+                                percent(rate.high)
+                            );
+                            interval::described(ui, rate, palette(ui).secondary, &words);
+                        });
+                        for _ in 0..3 {
+                            cells.col(|ui| share(ui, None));
+                        }
+                    }
+                    Row::One(condition) => one(&mut cells, condition),
                 });
             }
         });
+}
+
+fn one(cells: &mut TableRow<'_, '_>, condition: &Condition) {
+    let Some(behaviour) = &condition.report else { return };
+    cells.set_selected(is_found(condition));
+    cells.col(|ui| condition_name(ui, condition));
+    cells.col(|ui| {
+        let colours = palette(ui);
+        let colour = if is_found(condition) { colours.accent } else { colours.secondary };
+        interval::show(ui, &behaviour.persona, colour);
+    });
+    cells.col(|ui| share(ui, behaviour.swapped.as_ref()));
+    cells.col(|ui| share(ui, behaviour.first_letter.as_ref()));
+    cells.col(|ui| {
+        let text = condition.xent.map_or_else(|| "\u{2013}".to_owned(), |xent| decimal(xent, 2));
+        ui.add(Label::new(theme::mono(text)).selectable(false));
+    });
 }
 
 fn condition_name(ui: &mut Ui, condition: &Condition) {

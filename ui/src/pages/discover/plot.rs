@@ -1,7 +1,7 @@
 //! The Pareto plot: cross-entropy against effect.
 
 use egui::{Align2, FontId, Pos2, Response, Stroke, Ui};
-use egui_plot::{Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, PlotTransform, Points};
+use egui_plot::{AxisHints, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, PlotTransform, Points};
 use tiller_protocol::discovery::Candidate;
 use tiller_protocol::evaluation::ConditionKind;
 
@@ -14,6 +14,9 @@ use crate::theme::{self, SERIES, palette, size, type_size};
 const REACH_FRONT: f32 = 14.0;
 /// Points within which any other prompt is taken.
 const REACH: f32 = 8.0;
+
+/// Title of the x axis.
+const FLUENCY: &str = "Fluency: cross-entropy of the prompt, nats per token (left is more fluent)";
 
 /// A horizontal reference line.
 struct Reference {
@@ -32,8 +35,8 @@ pub(super) fn show(ui: &mut Ui, view: &mut RunView, height: f32) {
     let effect = format!("Effect: {}, {}", view.effect_words(), view.effect_unit());
     let shown = Plot::new(("pareto", view.fit_front))
         .height(height)
-        .x_axis_label(theme::note(ui, "Fluency: cross-entropy of the prompt, nats per token (left is more fluent)"))
-        .y_axis_label(theme::note(ui, effect))
+        .custom_x_axes(vec![axis(ui, AxisHints::new_x(), FLUENCY)])
+        .custom_y_axes(vec![axis(ui, AxisHints::new_y(), &effect)])
         .allow_scroll(false)
         .show_background(false)
         .show_grid(true)
@@ -71,6 +74,10 @@ pub(super) fn show(ui: &mut Ui, view: &mut RunView, height: f32) {
     ring(ui, view, &shown.transform);
     hover(ui, view, &shown.response, &shown.transform);
     name(&shown.response, view);
+}
+
+fn axis<'a>(ui: &Ui, hints: AxisHints<'a>, title: &str) -> AxisHints<'a> {
+    hints.label(theme::note(ui, title)).tick_label_color(palette(ui).secondary)
 }
 
 fn position(candidate: &Candidate) -> [f64; 2] {
@@ -120,7 +127,11 @@ fn label_references(ui: &Ui, transform: &PlotTransform, references: &[Reference]
         let (anchor, y) = if below { (Align2::RIGHT_TOP, line + 2.0) } else { (Align2::RIGHT_BOTTOM, line - 2.0) };
         taken.push(if below { line + 8.0 } else { line - 8.0 });
         let at = Pos2::new(transform.frame().right() - 8.0, y);
-        painter.text(at, anchor, &reference.name, FontId::proportional(type_size::SMALL - 1.0), colours.secondary);
+        let font = FontId::proportional(type_size::SMALL - 1.0);
+        let galley = painter.layout_no_wrap(reference.name.clone(), font, colours.secondary);
+        let rect = anchor.anchor_size(at, galley.size());
+        painter.rect_filled(rect.expand2(egui::vec2(3.0, 0.0)), 3.0, colours.card.gamma_multiply(0.85));
+        painter.galley(rect.min, galley, colours.secondary);
     }
 }
 

@@ -3,13 +3,14 @@
 use egui::{CornerRadius, Frame, Margin, Ui};
 use egui_material_icons::icons::{ICON_CONTENT_COPY, ICON_DOWNLOAD, ICON_FORUM};
 use tiller_protocol::discovery::Candidate;
+use tiller_protocol::persona::Placement;
 
 use super::front_table::rate_bar;
 use super::view::{RunView, fluency_words};
 use crate::number::{decimal, signed};
 use crate::shared::{Handoff, Shared};
 use crate::theme::{self, palette, space};
-use crate::widgets::{button, card};
+use crate::widgets::{button, card, stat};
 
 /// Draws the card.
 pub(super) fn show(ui: &mut Ui, shared: &mut Shared, view: &RunView) {
@@ -55,19 +56,17 @@ fn scores(ui: &mut Ui, view: &RunView, candidate: &Candidate) {
 }
 
 fn line(ui: &mut Ui, name: &str, value: impl FnOnce(&mut Ui)) {
-    ui.horizontal(|ui| {
-        ui.spacing_mut().interact_size.y = 20.0;
-        ui.allocate_ui(egui::vec2(84.0, 20.0), |ui| {
-            ui.set_width(84.0);
-            ui.label(theme::secondary(ui, name));
-        });
+    stat::row(ui, 20.0, |ui| {
+        stat::named(ui, name, 84.0);
         value(ui);
     });
 }
 
 fn buttons(ui: &mut Ui, shared: &mut Shared, view: &RunView, candidate: &Candidate) {
-    ui.horizontal_wrapped(|ui| {
-        if button::primary("Use in chat").icon(ICON_FORUM).show(ui).clicked() {
+    ui.horizontal(|ui| {
+        let placed = view.settings.placement != Placement::AssistantPrefill;
+        let obstacle = (!placed).then(|| "The chat cannot begin a reply with a prompt; copy it instead.".to_owned());
+        if button::primary("Use in chat").icon(ICON_FORUM).blocked_by(obstacle).show(ui).clicked() {
             shared.handoff = Some(Handoff::Prompt {
                 text: candidate.text.clone(),
                 placement: view.settings.placement,
@@ -78,7 +77,7 @@ fn buttons(ui: &mut Ui, shared: &mut Shared, view: &RunView, candidate: &Candida
             ui.ctx().copy_text(candidate.text.clone());
             shared.toasts.good("Prompt copied");
         }
-        if button::secondary("Export\u{2026}").icon(ICON_DOWNLOAD).show(ui).clicked() {
+        if button::icon_only(ui, ICON_DOWNLOAD, "Export prompt").clicked() {
             let name = format!("{}-prompt.txt", view.settings.persona);
             shared.export_text("Export prompt", &name, candidate.text.clone());
         }

@@ -11,7 +11,7 @@ use crate::pages::home::method_name;
 use crate::shared::Shared;
 use crate::theme::{self, palette, space};
 use crate::widgets::badge::{self, Tone};
-use crate::widgets::{card, progress, segmented};
+use crate::widgets::{card, progress, segmented, stat};
 
 /// Width of the right column.
 const ASIDE: f32 = 332.0;
@@ -54,7 +54,12 @@ fn plot_card(ui: &mut Ui, view: &mut RunView, height: f32) {
         ui.horizontal(|ui| {
             ui.label(theme::section("Fluency against effect"));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                segmented::show(ui, "What the plot shows", &mut view.fit_front, &[(false, "All"), (true, "Front")]);
+                segmented::show(
+                    ui,
+                    "What the plot shows",
+                    &mut view.fit_front,
+                    &[(false, "All tried"), (true, "Zoom to front")],
+                );
             });
         });
         plot::show(ui, view, height - 84.0);
@@ -85,7 +90,7 @@ fn tabs(ui: &mut Ui, view: &mut RunView, running: bool) {
 
 fn state_card(ui: &mut Ui, shared: &mut Shared, view: &RunView, running: bool) {
     card::show(ui, |ui| {
-        ui.horizontal(|ui| {
+        stat::row(ui, 22.0, |ui| {
             ui.label(theme::section(&view.persona));
             let heading = match view.settings.heading {
                 Heading::Away => "away",

@@ -59,6 +59,8 @@ pub(crate) struct RunView {
     pub(crate) tab: Tab,
     /// The view is chosen by the front and the baselines alone.
     pub(crate) fit_front: bool,
+    /// The results list each manual prompt instead of their mean.
+    pub(crate) each_manual: bool,
     /// The run ended without a result.
     pub(crate) interrupted: bool,
 }

@@ -94,10 +94,26 @@ fn vector_card(ui: &mut Ui, shared: &mut Shared, persona: &PersonaSummary, vecto
     card::show(ui, |ui| {
         ui.horizontal(|ui| {
             ui.label(theme::section("Vector"));
-            ui.label(theme::mono(&vector.id.0).color(palette(ui).secondary));
             if !shared.fits(vector) {
                 badge::show(ui, Tone::Caution, "Other model");
             }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if button::icon_only(ui, ICON_DELETE, "Delete vector").clicked() {
+                    shared.delete_vector(&vector.id);
+                }
+                if button::icon_only(ui, ICON_DOWNLOAD, "Export vector").clicked() {
+                    shared.export_vector(&vector.id);
+                }
+                let unfit = (!shared.fits(vector)).then(|| "It belongs to another model.".to_owned());
+                if button::primary("Open in chat").icon(ICON_FORUM).blocked_by(unfit.clone()).show(ui).clicked() {
+                    shared.handoff = Some(Handoff::Steer(vector.id.clone()));
+                }
+                let discover = button::secondary("Use in discovery").icon(ICON_SCATTER_PLOT).blocked_by(unfit);
+                if discover.show(ui).clicked() {
+                    let persona = persona.card.id.clone();
+                    shared.handoff = Some(Handoff::Discover { persona, vector: Some(vector.id.clone()) });
+                }
+            });
         });
         if !shared.fits(vector) {
             let text = format!(
@@ -108,25 +124,5 @@ fn vector_card(ui: &mut Ui, shared: &mut Shared, persona: &PersonaSummary, vecto
         }
         ui.add_space(space::XS);
         diagnostics::show(ui, vector);
-        ui.add_space(space::S);
-        ui.horizontal(|ui| {
-            let unfit = (!shared.fits(vector)).then(|| "It belongs to another model.".to_owned());
-            if button::primary("Open in chat").icon(ICON_FORUM).blocked_by(unfit.clone()).show(ui).clicked() {
-                shared.handoff = Some(Handoff::Steer(vector.id.clone()));
-            }
-            let discover = button::secondary("Use in discovery").icon(ICON_SCATTER_PLOT).blocked_by(unfit);
-            if discover.show(ui).clicked() {
-                let persona = persona.card.id.clone();
-                shared.handoff = Some(Handoff::Discover { persona, vector: Some(vector.id.clone()) });
-            }
-            if button::secondary("Export\u{2026}").icon(ICON_DOWNLOAD).show(ui).clicked() {
-                shared.export_vector(&vector.id);
-            }
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                if button::danger("Delete vector").icon(ICON_DELETE).show(ui).clicked() {
-                    shared.delete_vector(&vector.id);
-                }
-            });
-        });
     });
 }

@@ -54,7 +54,7 @@ fn figures(best: &BlockDiagnostics) -> [Figure; 4] {
             meaning: "How surely the direction tells the two sides apart on pairs it was not made from. 0.5 is chance.",
         },
         Figure {
-            name: "Stability (split halves)",
+            name: "Stability (cosine)",
             value: decimal(best.split_half_cos, 2),
             verdict: grade(best.split_half_cos, 0.8, 0.5),
             meaning: "Likeness of two vectors made from two halves of the pairs. 1 is the same direction.",
@@ -66,7 +66,7 @@ fn figures(best: &BlockDiagnostics) -> [Figure; 4] {
             meaning: "Share of pairs that point the same way as the whole.",
         },
         Figure {
-            name: "Answer-letter leak",
+            name: "Letter leak (cosine)",
             value: decimal(best.letter_cos, 2),
             verdict: grade(1.0 - best.letter_cos.abs(), 0.8, 0.6),
             meaning: "Likeness with the direction from answer (A) to (B). Near 0 is good: it is not about letters.",
@@ -85,22 +85,23 @@ fn reason(vector: &VectorInfo, best: &BlockDiagnostics) -> String {
     };
     format!(
         "Block {} of {blocks} (counted from 0) is offered first: {why}. The two sides differ by {} of the usual \
-         residual norm there. Made from {} pairs on {}.",
+         residual norm there. Made from {} pairs on {} ({}).",
         best.block,
         percent(strength),
         vector.n_pairs,
-        vector.model_name
+        vector.model_name,
+        vector.id.0
     )
 }
 
 fn blocks(ui: &mut Ui, vector: &VectorInfo) {
     let columns = [
-        Column::exact(64.0),
-        Column::remainder().at_least(110.0),
-        Column::remainder().at_least(110.0),
-        Column::remainder().at_least(110.0),
-        Column::remainder().at_least(110.0),
-        Column::remainder().at_least(110.0),
+        Column::exact(44.0),
+        Column::remainder().at_least(74.0).clip(true),
+        Column::remainder().at_least(74.0).clip(true),
+        Column::remainder().at_least(74.0).clip(true),
+        Column::remainder().at_least(74.0).clip(true),
+        Column::remainder().at_least(74.0).clip(true),
     ];
     let heads = [
         ("Block", "Counted from 0"),
@@ -136,7 +137,7 @@ fn blocks(ui: &mut Ui, vector: &VectorInfo) {
                         (size, colours.secondary),
                         (block.letter_cos, colours.warning),
                     ] {
-                        row.col(|ui| meter::show(ui, value, 56.0, colour));
+                        row.col(|ui| meter::show(ui, value, colour));
                     }
                 });
             });

@@ -12,8 +12,8 @@ use crate::pages::scaffold;
 use crate::shared::Shared;
 use crate::theme::{self, palette, space};
 use crate::widgets::badge::{self, Tone};
-use crate::widgets::card;
 use crate::widgets::empty::Empty;
+use crate::widgets::{card, stat};
 
 /// Width of the list.
 const LIST: f32 = 236.0;
@@ -94,8 +94,7 @@ impl PersonasPage {
                 let margin = egui::Margin::symmetric(12, 8);
                 let clicked = card::clickable(ui, &persona.card.name, selected, margin, |ui| {
                     ui.spacing_mut().item_spacing.y = 1.0;
-                    ui.horizontal(|ui| {
-                        ui.spacing_mut().interact_size.y = 18.0;
+                    stat::row(ui, 20.0, |ui| {
                         ui.label(theme::strong(&persona.card.name));
                         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                             if shared.vector_of(&persona.card.id).is_some_and(|vector| shared.fits(vector)) {
