@@ -1,5 +1,7 @@
 //! Linear maps with constant weights: the gradient passes to the input, none is computed for the weight.
 
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -88,6 +90,24 @@ impl Linear {
             Orientation::InOut => matmul(dx, View::new(grad, n, n_out), View::new(weight, n_in, n_out).t(), add),
             Orientation::OutIn => matmul(dx, View::new(grad, n, n_out), View::new(weight, n_out, n_in), add),
         }
+        Ok(())
+    }
+
+    /// Some outputs of an [`Orientation::OutIn`] map without bias: `x` `[n, n_in]` to `[n, outputs.len()]`.
+    pub(crate) fn forward_some(&self, out: &mut [f32], x: &[f32], outputs: Range<usize>) -> Result<()> {
+        let n_in = self.n_in();
+        let weight = Values::of(&self.weight);
+        let weight = View::new(&weight.slice()?[outputs.start * n_in..outputs.end * n_in], outputs.len(), n_in);
+        matmul(out, View::new(x, x.len() / n_in, n_in), weight.t(), false);
+        Ok(())
+    }
+
+    /// Adds the input's gradient from that of some outputs: the other way of [`Self::forward_some`].
+    pub(crate) fn backward_some(&self, dx: &mut [f32], grad: &[f32], outputs: Range<usize>) -> Result<()> {
+        let n_in = self.n_in();
+        let weight = Values::of(&self.weight);
+        let weight = View::new(&weight.slice()?[outputs.start * n_in..outputs.end * n_in], outputs.len(), n_in);
+        matmul(dx, View::new(grad, dx.len() / n_in, outputs.len()), weight, true);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::linear::Linear;
-use super::simd::{exp, kernel, log_sum_exp};
+use super::simd::{exp, kernel, log_sum_exp, max, sum_exp};
 use super::{Values, is_fused, values};
 
 /// −log P(target) of every row in nats, `[n]`, f32. `hidden` `[n, d_model]` comes after the final norm; the gradient
@@ -105,31 +105,68 @@ struct CrossEntropy {
     targets: Arc<[u32]>,
 }
 
-/// Logits held at once, values: 16 MiB.
-const CHUNK_VALUES: usize = 1 << 22;
+/// Rows and tokens of the logits held at once: 8 MiB, with the head's rows read once for many hidden states.
+const ROWS_AT_ONCE: usize = 512;
+const TOKENS_AT_ONCE: usize = 4096;
+
+/// Largest logit so far and the sum of exponentials relative to it.
+#[derive(Clone, Copy)]
+struct Running {
+    top: f32,
+    sum: f32,
+}
+
+impl Running {
+    const START: Self = Self { top: f32::NEG_INFINITY, sum: 0.0 };
+
+    fn log_sum_exp(self) -> f32 {
+        self.top + self.sum.ln()
+    }
+}
 
 kernel! {
-    /// `row = (softmax(row) − onehot(target)) · grad`.
-    fn loss_gradient(row: &'k mut [f32], norm: f32, target: usize, grad: f32) {
+    fn add_logits(running: Running, logits: &'k [f32]) -> Running {
+        let top = running.top.max(max(logits));
+        Running { top, sum: running.sum * exp(running.top - top) + sum_exp(logits, top) }
+    }
+}
+
+kernel! {
+    /// `row = softmax(row) · grad`, given the logarithm of the softmax's denominator.
+    fn weighted_softmax(row: &'k mut [f32], norm: f32, grad: f32) {
         for value in row.iter_mut() {
             *value = exp(*value - norm) * grad;
         }
-        row[target] -= grad;
     }
 }
 
 impl CrossEntropy {
-    /// Runs `visit` on chunks of rows: first row, their hidden states, their logits.
-    fn chunks(&self, hidden: &[f32], mut visit: impl FnMut(usize, &mut [f32]) -> Result<()>) -> Result<()> {
-        let (d, vocab) = (self.head.n_in(), self.head.n_out());
-        let rows = (CHUNK_VALUES / vocab).max(16);
-        let mut logits = vec![0.0; rows.min(self.targets.len()) * vocab];
-        for (i, hidden) in hidden.chunks(rows * d).enumerate() {
-            let logits = &mut logits[..hidden.len() / d * vocab];
-            self.head.forward_into(logits, hidden, false)?;
-            visit(i * rows, logits)?;
+    /// Runs `visit` on the logits of `hidden` for some tokens at a time: the first token, their logits.
+    fn by_tokens(&self, hidden: &[f32], mut visit: impl FnMut(usize, &mut [f32]) -> Result<()>) -> Result<()> {
+        let (rows, vocab) = (hidden.len() / self.head.n_in(), self.head.n_out());
+        let mut logits = vec![0.0; rows * vocab.min(TOKENS_AT_ONCE)];
+        for first in (0..vocab).step_by(TOKENS_AT_ONCE) {
+            let n = TOKENS_AT_ONCE.min(vocab - first);
+            self.head.forward_some(&mut logits[..rows * n], hidden, first..first + n)?;
+            visit(first, &mut logits[..rows * n])?;
         }
         Ok(())
+    }
+
+    /// ln Σ exp(logit) and the target's logit of each of some rows.
+    fn norms(&self, hidden: &[f32], targets: &[u32]) -> Result<Vec<(f32, f32)>> {
+        let mut found = vec![(Running::START, 0.0); targets.len()];
+        self.by_tokens(hidden, |first, logits| {
+            let n = logits.len() / targets.len();
+            found.par_iter_mut().zip(logits.par_chunks(n)).zip(targets).for_each(|((found, row), &target)| {
+                found.0 = add_logits(found.0, row);
+                if let Some(logit) = (target as usize).checked_sub(first).and_then(|at| row.get(at)) {
+                    found.1 = *logit;
+                }
+            });
+            Ok(())
+        })?;
+        Ok(found.into_iter().map(|(running, logit)| (running.log_sum_exp(), logit)).collect())
     }
 }
 
@@ -139,31 +176,38 @@ impl CustomOp1 for CrossEntropy {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let vocab = self.head.n_out();
-        let mut out = vec![0.0; self.targets.len()];
-        self.chunks(values(storage, layout)?, |first, logits| {
-            let rows = logits.len() / vocab;
-            (out[first..first + rows].par_iter_mut(), logits.par_chunks(vocab), &self.targets[first..first + rows])
-                .into_par_iter()
-                .for_each(|(loss, row, &target)| *loss = log_sum_exp(row) - row[target as usize]);
-            Ok(())
-        })?;
+        let hidden = values(storage, layout)?.chunks(ROWS_AT_ONCE * self.head.n_in());
+        let mut out = Vec::with_capacity(self.targets.len());
+        for (hidden, targets) in hidden.zip(self.targets.chunks(ROWS_AT_ONCE)) {
+            out.extend(self.norms(hidden, targets)?.into_iter().map(|(norm, logit)| norm - logit));
+        }
         Ok((CpuStorage::F32(out), Shape::from(self.targets.len())))
     }
 
     fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let (d, vocab) = (self.head.n_in(), self.head.n_out());
+        let d = self.head.n_in();
         let grad = grad.contiguous()?;
         let (hidden, grad) = (Values::of(arg), Values::of(&grad));
-        let grad = grad.slice()?;
-        let mut dx = vec![0.0; self.targets.len() * d];
-        self.chunks(hidden.slice()?, |first, logits| {
-            let rows = logits.len() / vocab;
-            (logits.par_chunks_mut(vocab), &self.targets[first..first + rows], &grad[first..first + rows])
-                .into_par_iter()
-                .for_each(|(row, &target, &grad)| loss_gradient(row, log_sum_exp(row), target as usize, grad));
-            self.head.backward_into(&mut dx[first * d..(first + rows) * d], logits, false)
-        })?;
+        let mut dx = vec![0.0; arg.elem_count()];
+        let chunks = (dx.chunks_mut(ROWS_AT_ONCE * d))
+            .zip(hidden.slice()?.chunks(ROWS_AT_ONCE * d))
+            .zip(self.targets.chunks(ROWS_AT_ONCE))
+            .zip(grad.slice()?.chunks(ROWS_AT_ONCE));
+        for (((dx, hidden), targets), grads) in chunks {
+            let norms = self.norms(hidden, targets)?;
+            self.by_tokens(hidden, |first, logits| {
+                let n = logits.len() / targets.len();
+                (logits.par_chunks_mut(n), &norms, targets, grads).into_par_iter().for_each(
+                    |(row, &(norm, _), &target, &grad)| {
+                        weighted_softmax(row, norm, grad);
+                        if let Some(own) = (target as usize).checked_sub(first).and_then(|at| row.get_mut(at)) {
+                            *own -= grad;
+                        }
+                    },
+                );
+                self.head.backward_some(dx, logits, first..first + n)
+            })?;
+        }
         Tensor::from_vec(dx, arg.shape(), arg.device()).map(Some)
     }
 }
