@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{assert_success, binary, document, fixture};
+use tiller_tests::binary;
+
+use super::{assert_success, document, fixture};
 
 /// What a failure prints with `--json`, in all three parts.
 fn assert_told(output: &std::process::Output) -> Result<()> {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use super::{assert_success, binary, document};
+use tiller_tests::binary;
+
+use super::{assert_success, document};
 
 /// Longest time of `tiller demo --quick` on two cores.
 const QUICK: Duration = Duration::from_mins(3);

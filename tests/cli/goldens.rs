@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use candle_core::{DType, Device, Tensor};
 
-use super::{assert_success, binary, document, fixture};
+use tiller_tests::binary;
+
+use super::{assert_success, document, fixture};
 
 /// Largest deviation relative to the largest entry.
 const BOUND: f64 = 1e-5;

@@ -1,7 +1,5 @@
 //! The commands without a window, through the real binary.
 
-#[path = "../binary.rs"]
-mod binary;
 mod codes;
 mod demo;
 mod goldens;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use egui::{Rect, vec2};
 
 use super::desktop::{Desktop, missing_packages};
-use super::screen::Screen;
+use tiller_tests::screen::Screen;
 
 /// The window and its twin, in step.
 struct Pair {
@@ -26,8 +26,8 @@ impl Pair {
 
     /// Clicks a control of both.
     fn click(&mut self, label: &str) -> Result<()> {
-        let at = self.twin.click(label)?;
-        self.desktop.click(at)
+        let gestures = self.twin.click(label)?;
+        self.desktop.repeat(&gestures)
     }
 
     /// Waits until `label` is in sight of the twin and the window has ended its job, too.
@@ -108,8 +108,8 @@ fn from_the_demo_model_to_an_exported_prompt() -> Result<()> {
     assert_eq!(front, front_of(&folder.path().join("twin"))?, "the same seed finds the same prompts");
     pair.desktop.picture("discover-results")?;
     // The prompts are one tab away, below the plot's own choice of that name.
-    let tab = pair.twin.click_last("Front")?;
-    pair.desktop.click(tab)?;
+    let gestures = pair.twin.click_last("Front")?;
+    pair.desktop.repeat(&gestures)?;
     pair.click(&format!("Choose prompt {}", front[0].trim()))?;
     pair.desktop.picture("discover")?;
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use egui::{Pos2, Vec2, vec2};
 
-use super::binary;
+use tiller_tests::binary;
+use tiller_tests::screen::{Gesture, WHEEL_LINES};
 
 /// Longest wait for one step of the window. Generous: software drawing on a busy machine is slow.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -134,8 +135,27 @@ impl Desktop {
         std::thread::sleep(Duration::from_millis(250));
     }
 
+    /// Does what the hand did at the twin.
+    pub(crate) fn repeat(&self, gestures: &[Gesture]) -> Result<()> {
+        gestures.iter().try_for_each(|gesture| match gesture {
+            Gesture::Click(at) => self.click(*at),
+            Gesture::WheelDown(at) => self.wheel_down(*at),
+        })
+    }
+
+    fn wheel_down(&self, at: Pos2) -> Result<()> {
+        let (x, y) = (at.x.round().to_string(), at.y.round().to_string());
+        self.xdotool(&["mousemove", "--window", &self.window, &x, &y])?;
+        Self::pause();
+        // Button 5 is one line down.
+        self.xdotool(&["click", "--repeat", &WHEEL_LINES.to_string(), "--delay", "30", "5"])?;
+        // Scrolling is smooth: let it come to rest.
+        std::thread::sleep(Duration::from_millis(800));
+        Ok(())
+    }
+
     /// Moves the pointer there and clicks.
-    pub(crate) fn click(&self, at: Pos2) -> Result<()> {
+    fn click(&self, at: Pos2) -> Result<()> {
         let (x, y) = (at.x.round().to_string(), at.y.round().to_string());
         self.xdotool(&["mousemove", "--window", &self.window, &x, &y])?;
         // The window learns of the pointer before the button.

@@ -3,9 +3,5 @@
 //! Where to click is looked up by label in a twin of the window (the same screens over a workspace of its own, without a
 //! display), so no pixel position is written down here. What is asserted are exit codes and files.
 
-#[path = "../binary.rs"]
-mod binary;
 mod classroom;
 mod desktop;
-#[path = "../screen.rs"]
-mod screen;

@@ -233,7 +233,7 @@ fn run_settings_that_make_no_sense_are_told() -> Result<()> {
         ("persona = \"nobody\"", "nobody"),
         ("persona = \"sycophancy\"\npopulation = 0", "population"),
         ("persona = \"sycophancy\"\nprompt_len = 0", "prompt"),
-        ("persona = \"sycophancy\"\nprompt_len = 5000", "context"),
+        ("persona = \"sycophancy\"\nprompt_len = 5000", "512"),
         ("persona = \"sycophancy\"\nchildren = 0", "child"),
         ("persona = \"sycophancy\"\nblock = 60", "60"),
         ("persona = \"sycophancy\"\nlambda_min = -1.0", "lambda"),

@@ -1,8 +1,6 @@
 //! Bad input: each is told with a title, a cause and a next step, nothing panics, and the application goes on.
 
 mod checkpoints;
-#[path = "../desk.rs"]
-mod desk;
 mod headless;
 mod loading;
 mod window;

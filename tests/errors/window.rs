@@ -13,7 +13,7 @@ use tiller_protocol::steering::{ExtractMethod, Positions, Steering, SteeringRow,
 
 use super::assert_told;
 use super::checkpoints::{copy, faults, fixture};
-use super::desk::{Desk, ends};
+use tiller_tests::desk::{Desk, ends};
 
 fn tiny() -> ModelSource {
     ModelSource::Folder(fixture("llama3-v4"))

@@ -6,7 +6,7 @@ use tiller_protocol::chat::Side;
 use tiller_protocol::discovery::RunResult;
 use tiller_protocol::message::Event;
 
-use super::screen::Screen;
+use tiller_tests::screen::Screen;
 
 fn screen(workspace: &tempfile::TempDir) -> Result<Screen> {
     Screen::open(workspace.path(), vec2(1280.0, 800.0))

@@ -1,6 +1,7 @@
 //! The main job as commands and events.
 
 use std::fs;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use tiller_protocol::chat::{EndReason, Role, Sampling, Side, Turn};
@@ -9,7 +10,7 @@ use tiller_protocol::message::{Command, Event};
 use tiller_protocol::model::ModelSource;
 use tiller_protocol::steering::{ExtractMethod, Positions, Steering, SteeringRow, VectorInfo};
 
-use super::desk::{Desk, ends};
+use tiller_tests::desk::Desk;
 
 const QUESTION: &str = "I am a nurse. I think that tea is better than coffee. Do you agree?";
 
@@ -85,18 +86,31 @@ fn assert_front(front: &[FrontPoint]) -> Result<()> {
     Ok(())
 }
 
+/// The finished run and the points that were told while it ran.
 fn run_to_end(desk: &mut Desk, settings: DiscoverySettings) -> Result<(RunResult, u64)> {
+    let began = Instant::now();
     let job = desk.start(|job| Command::StartDiscovery { job, settings: Box::new(settings) });
-    let mut n_points = 0;
-    let run = desk.wait_job(job, "the end of the search", |event| match event {
-        Event::Discovery { job: reported, progress } if *reported == job => {
-            n_points += progress.new_points.len() as u64;
-            None
+    let (mut n_points, mut n_events) = (0, 0_u32);
+    let run = desk.wait_job(job, "the end of the search", |event| {
+        n_events += 1;
+        match event {
+            Event::Discovery { job: reported, progress } if *reported == job => {
+                n_points += progress.new_points.len() as u64;
+                None
+            }
+            Event::DiscoveryDone { job: done, run } if *done == job => Some(run.as_ref().clone()),
+            _ => None,
         }
-        Event::DiscoveryDone { job: done, run } if *done == job => Some(run.as_ref().clone()),
-        _ => None,
     })?;
+    // A job reports at most 30 times a second, and a few things besides.
+    let most = 20.0 + 30.0 * began.elapsed().as_secs_f64();
+    ensure!(f64::from(n_events) <= most, "{n_events} events, at most {most:.0}");
     Ok((run, n_points))
+}
+
+/// The run after one writing and reading, which may cost a number its last bit.
+fn as_saved(run: &RunResult) -> Result<RunResult> {
+    Ok(serde_json::from_str(&serde_json::to_string(run)?)?)
 }
 
 fn open_run(desk: &Desk, id: &str) -> Result<RunResult> {
@@ -125,28 +139,17 @@ fn from_the_demo_model_to_an_exported_prompt() -> Result<()> {
     assert!(!run.stopped);
     assert!(run.evaluations > 0 && n_points > 0 && n_points <= run.evaluations, "{n_points} of {}", run.evaluations);
     assert_front(&run.front)?;
-    assert_eq!(open_run(&desk, &run.id)?, run, "what is saved is what was told");
+    assert_eq!(open_run(&desk, &run.id)?, as_saved(&run)?, "what is saved is what was told");
+
+    let again = run_to_end(&mut desk, small_search())?.0;
+    assert_ne!(run.id, again.id, "a run never overwrites another");
+    assert_eq!(run.front, again.front, "one seed, one result");
 
     let prompt = run.front[0].candidate.text.clone();
     let path = workspace.path().join("exported.txt");
     desk.send(Command::ExportText { path: path.clone(), text: prompt.clone() });
     desk.wait("the notice", |event| matches!(event, Event::Notice(_)).then_some(()))?;
     assert_eq!(fs::read_to_string(&path)?, prompt);
-    Ok(())
-}
-
-#[test]
-fn a_run_repeats_for_its_seed() -> Result<()> {
-    let workspace = tempfile::tempdir()?;
-    let mut desk = Desk::open(workspace.path())?;
-    desk.load(ModelSource::Demo)?;
-    let settings = DiscoverySettings { check_every: 0, iterations: 4, ..small_search() };
-    let first = run_to_end(&mut desk, settings.clone())?.0;
-    let again = run_to_end(&mut desk, settings.clone())?.0;
-    let other = run_to_end(&mut desk, DiscoverySettings { seed: 2, ..settings })?.0;
-    assert_ne!(first.id, again.id, "a run never overwrites another");
-    assert_eq!(first.front, again.front);
-    assert_ne!(first.front, other.front);
     Ok(())
 }
 
@@ -172,7 +175,7 @@ fn a_stopped_run_keeps_what_it_has() -> Result<()> {
     })?;
     assert!(run.stopped);
     assert_front(&run.front)?;
-    assert_eq!(open_run(&desk, &run.id)?, run);
+    assert_eq!(open_run(&desk, &run.id)?, as_saved(&run)?);
     // The engine is free again.
     assert!(!say(&mut desk, 4)?[0].0.is_empty());
     Ok(())
@@ -195,29 +198,21 @@ fn a_vector_steers_the_reply() -> Result<()> {
 }
 
 #[test]
-fn a_stopped_reply_keeps_its_text() -> Result<()> {
+fn a_reply_stops_within_a_token() -> Result<()> {
     let workspace = tempfile::tempdir()?;
     let mut desk = Desk::open(workspace.path())?;
     desk.load(ModelSource::Demo)?;
     let turns = vec![Turn { role: Role::User, content: QUESTION.to_owned() }];
-    // Hot enough that no end token comes early.
-    let sampling = Sampling { max_tokens: 400, temperature: 3.0, top_p: 1.0, ..Sampling::default() };
+    let sampling = Sampling { max_tokens: 400, ..Sampling::default() };
     let job = desk.start(|job| Command::Say { job, turns, sampling, side_by_side: false, plain_turns: None });
-    let mut text = String::new();
-    desk.wait_job(job, "some text", |event| match event {
-        Event::ChatDelta { text: piece, .. } => {
-            text.push_str(piece);
-            (text.len() > 20).then_some(())
-        }
-        other => ends(other, job).then_some(()),
-    })?;
-    assert!(text.len() > 20, "it ended by itself: {text}");
+    // At once, so that the reply cannot have ended by itself.
     desk.send(Command::Cancel(job));
     let reason = desk.wait_job(job, "the end", |event| match event {
-        Event::ChatSideDone { reason, .. } => Some(*reason),
+        Event::ChatSideDone { reason, n_tokens, .. } => Some((*reason, *n_tokens)),
+        Event::Stopped { .. } => Some((EndReason::Stopped, 0)),
         _ => None,
     })?;
-    assert_eq!(reason, EndReason::Stopped);
+    assert!(reason.0 == EndReason::Stopped && reason.1 <= 1, "{reason:?}");
     Ok(())
 }
 
@@ -236,24 +231,5 @@ fn the_workspace_outlives_the_application() -> Result<()> {
         _ => None,
     })?;
     assert_eq!(vectors, [vector]);
-    Ok(())
-}
-
-/// A running job reports at most about 30 times a second.
-#[test]
-fn a_job_does_not_flood_the_window() -> Result<()> {
-    let workspace = tempfile::tempdir()?;
-    let mut desk = Desk::open(workspace.path())?;
-    desk.load(ModelSource::Demo)?;
-    let began = std::time::Instant::now();
-    let settings = DiscoverySettings { iterations: 30, check_every: 0, ..small_search() };
-    let job = desk.start(|job| Command::StartDiscovery { job, settings: Box::new(settings) });
-    let mut n_events = 0_u32;
-    desk.wait_job(job, "the end", |event| {
-        n_events += 1;
-        matches!(event, Event::DiscoveryDone { job: done, .. } if *done == job).then_some(())
-    })?;
-    let most = 20.0 + 40.0 * began.elapsed().as_secs_f64();
-    assert!(f64::from(n_events) <= most, "{n_events} events, at most {most:.0}");
     Ok(())
 }

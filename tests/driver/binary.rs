@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 ///
 /// Cargo does not build it for a test of another package, so this does: it costs nothing when all is fresh, and it
 /// takes the whole workspace so that the features, and with them all compiled crates, are those of the tests.
-pub(crate) fn path() -> Result<PathBuf> {
+pub fn path() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("TILLER_BIN") {
         return Ok(PathBuf::from(named));
     }
@@ -28,13 +28,13 @@ pub(crate) fn path() -> Result<PathBuf> {
 }
 
 /// A command that keeps to a workspace of its own and to the processor.
-pub(crate) fn command(workspace: &Path, args: &[&str]) -> Result<Command> {
+pub fn command(workspace: &Path, args: &[&str]) -> Result<Command> {
     let mut command = Command::new(path()?);
     command.arg("--workspace").arg(workspace).args(["--device", "cpu", "--offline"]).args(args);
     Ok(command)
 }
 
 /// Runs it to the end.
-pub(crate) fn run(workspace: &Path, args: &[&str]) -> Result<Output> {
+pub fn run(workspace: &Path, args: &[&str]) -> Result<Output> {
     command(workspace, args)?.output().context("running the binary")
 }

@@ -11,29 +11,29 @@ use tiller_protocol::problem::Problem;
 use tiller_studio::{Studio, StudioOptions};
 
 /// Longest wait for one event. Generous: the tests may share a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An open application.
-pub(crate) struct Desk {
+pub struct Desk {
     /// The application.
-    pub(crate) studio: Studio,
+    pub studio: Studio,
     next_job: u64,
 }
 
 impl Desk {
     /// Opens the application on a workspace folder.
-    pub(crate) fn open(workspace: &Path) -> Result<Self> {
+    pub fn open(workspace: &Path) -> Result<Self> {
         let options = StudioOptions { workspace: Some(workspace.to_path_buf()), ..StudioOptions::default() };
         Ok(Self { studio: Studio::open(&options, Arc::new(|| ()))?, next_job: 1 })
     }
 
     /// Sends a command.
-    pub(crate) fn send(&self, command: Command) {
+    pub fn send(&self, command: Command) {
         self.studio.send(command);
     }
 
     /// Starts a job made by `command` and returns its number.
-    pub(crate) fn start(&mut self, command: impl FnOnce(JobId) -> Command) -> JobId {
+    pub fn start(&mut self, command: impl FnOnce(JobId) -> Command) -> JobId {
         let job = JobId(self.next_job);
         self.next_job += 1;
         self.send(command(job));
@@ -41,7 +41,7 @@ impl Desk {
     }
 
     /// The first event that `wanted` takes; those before it are dropped.
-    pub(crate) fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
+    pub fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         while Instant::now() < deadline {
@@ -58,7 +58,7 @@ impl Desk {
     }
 
     /// As [`Self::wait`], but a failure of `job` ends the wait with its problem.
-    pub(crate) fn wait_job<T>(&self, job: JobId, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
+    pub fn wait_job<T>(&self, job: JobId, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
         self.wait(what, |event| match event {
             Event::Failed { job: Some(failed), problem } if *failed == job => Some(Err(problem.clone().into())),
             other => wanted(other).map(Ok),
@@ -66,7 +66,7 @@ impl Desk {
     }
 
     /// The problem that `job` fails with.
-    pub(crate) fn wait_failure(&self, job: JobId) -> Result<Problem> {
+    pub fn wait_failure(&self, job: JobId) -> Result<Problem> {
         self.wait("a failure", |event| match event {
             Event::Failed { job: Some(failed), problem } if *failed == job => Some(Ok(problem.clone())),
             other if ends(other, job) => Some(Err(anyhow::anyhow!("the job ended with {other:?}"))),
@@ -75,7 +75,7 @@ impl Desk {
     }
 
     /// Loads a model and waits until it is there.
-    pub(crate) fn load(&mut self, source: ModelSource) -> Result<ModelInfo> {
+    pub fn load(&mut self, source: ModelSource) -> Result<ModelInfo> {
         let job = self.start(|job| Command::LoadModel { job, source });
         self.wait_job(job, "the model", |event| match event {
             Event::ModelReady { job: ready, info } if *ready == job => Some(info.as_ref().clone()),
@@ -85,7 +85,7 @@ impl Desk {
 }
 
 /// Whether an event ends `job` in another way than by failing.
-pub(crate) fn ends(event: &Event, job: JobId) -> bool {
+pub fn ends(event: &Event, job: JobId) -> bool {
     match event {
         Event::ModelReady { job: ended, .. }
         | Event::VectorReady { job: ended, .. }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use egui::accesskit::Role;
-use egui::{Key, Modifiers, Pos2, Rect, Vec2};
-use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use egui::{Key, Modifiers, Pos2, Rect, Vec2, pos2, vec2};
+use egui_kittest::kittest::NodeT as _;
 use egui_kittest::{Harness, Node};
 use tiller_protocol::message::Event;
 use tiller_studio::{Studio, StudioOptions};
@@ -17,14 +17,32 @@ use tiller_ui::{App, Machine, Request};
 /// Longest wait for something to appear. Generous: the tests may share a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// Height at the bottom of the window that is never scrolled: the status bar.
+const BELOW: f32 = 36.0;
+
+/// Lines of one turn of the wheel.
+pub const WHEEL_LINES: f32 = 3.0;
+
+/// What the hand did.
+#[derive(Clone, Copy, Debug)]
+pub enum Gesture {
+    /// Clicked there.
+    Click(Pos2),
+    /// Turned the wheel there by [`WHEEL_LINES`].
+    WheelDown(Pos2),
+}
+
+/// Chooses among the places of several controls.
+type Pick = fn(&mut dyn Iterator<Item = Rect>) -> Option<Rect>;
+
 /// What the window holds, as the desktop shell would.
-pub(crate) struct Window {
+pub struct Window {
     app: App,
     studio: Studio,
     /// Everything that was reported, in order.
-    pub(crate) events: Vec<Event>,
+    pub events: Vec<Event>,
     /// Everything that was asked of the shell, in order.
-    pub(crate) requests: Vec<Request>,
+    pub requests: Vec<Request>,
 }
 
 impl Window {
@@ -42,14 +60,15 @@ impl Window {
 }
 
 /// A window of some size over a workspace.
-pub(crate) struct Screen {
+pub struct Screen {
     harness: Harness<'static, Window>,
+    height: f32,
 }
 
 impl Screen {
     /// Opens the window.
-    pub(crate) fn open(workspace: &Path, size: Vec2) -> Result<Self> {
-        let options = StudioOptions { workspace: Some(workspace.to_path_buf()) };
+    pub fn open(workspace: &Path, size: Vec2) -> Result<Self> {
+        let options = StudioOptions { workspace: Some(workspace.to_path_buf()), ..StudioOptions::default() };
         let studio = Studio::open(&options, Arc::new(|| ()))?;
         let machine = Machine { workspace: workspace.to_path_buf(), ..Machine::default() };
         let window = Window { app: App::new(machine), studio, events: Vec::new(), requests: Vec::new() };
@@ -59,16 +78,16 @@ impl Screen {
             .with_step_dt(1.0 / 30.0)
             .with_context_setup(tiller_ui::install)
             .build_ui_state(|ui, window: &mut Window| window.frame(ui), window);
-        Ok(Self { harness })
+        Ok(Self { harness, height: size.y })
     }
 
     /// What the window holds.
-    pub(crate) fn window(&self) -> &Window {
+    pub fn window(&self) -> &Window {
         self.harness.state()
     }
 
     /// Answers the last question for a path.
-    pub(crate) fn answer(&mut self, path: &Path) -> Result<()> {
+    pub fn answer(&mut self, path: &Path) -> Result<()> {
         let asked = self.window().requests.iter().rev().find_map(|request| match request {
             Request::PickFolder { ticket, .. } | Request::PickSavePath { ticket, .. } => Some(*ticket),
             Request::OpenLink(_) | Request::Quit => None,
@@ -81,7 +100,7 @@ impl Screen {
     }
 
     /// Draws frames until `found` gives something.
-    pub(crate) fn wait<T>(&mut self, what: &str, mut found: impl FnMut(&Self) -> Option<T>) -> Result<T> {
+    pub fn wait<T>(&mut self, what: &str, mut found: impl FnMut(&Self) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(result) = found(self) {
@@ -103,21 +122,21 @@ impl Screen {
     }
 
     /// Whether a label is in sight.
-    pub(crate) fn shows(&self, text: &str) -> bool {
+    pub fn shows(&self, text: &str) -> bool {
         self.nodes(|label| label.contains(text)).next().is_some()
     }
 
     /// Draws frames until a label is in sight.
-    pub(crate) fn wait_for(&mut self, text: &str) -> Result<()> {
+    pub fn wait_for(&mut self, text: &str) -> Result<()> {
         self.wait(&format!("\u{201c}{text}\u{201d}"), |screen| screen.shows(text).then_some(()))
     }
 
     /// Where the first control is that is called `text`, or else begins with it, once it can be used.
-    pub(crate) fn control(&mut self, text: &str) -> Result<Rect> {
+    pub fn control(&mut self, text: &str) -> Result<Rect> {
         self.find(text, |found| found.next())
     }
 
-    fn find(&mut self, text: &str, pick: fn(&mut dyn Iterator<Item = Rect>) -> Option<Rect>) -> Result<Rect> {
+    fn find(&mut self, text: &str, pick: Pick) -> Result<Rect> {
         self.wait(&format!("the control \u{201c}{text}\u{201d}"), |screen| {
             let usable = |node: &Node<'_>| is_control(node) && !node.accesskit_node().is_disabled();
             let exact = screen.nodes(|label| label == text).filter(usable).map(|node| node.rect());
@@ -126,27 +145,55 @@ impl Screen {
         })
     }
 
-    /// Clicks the first control called `text`; returns where.
-    pub(crate) fn click(&mut self, text: &str) -> Result<Pos2> {
+    /// Clicks the first control called `text`, scrolling to it first; returns what the hand did.
+    pub fn click(&mut self, text: &str) -> Result<Vec<Gesture>> {
         self.click_picked(text, |found| found.next())
     }
 
-    /// Clicks the last of several controls called `text`; returns where.
-    pub(crate) fn click_last(&mut self, text: &str) -> Result<Pos2> {
+    /// Clicks the last of several controls called `text`; returns what the hand did.
+    pub fn click_last(&mut self, text: &str) -> Result<Vec<Gesture>> {
         self.click_picked(text, |found| found.last())
     }
 
-    fn click_picked(&mut self, text: &str, pick: fn(&mut dyn Iterator<Item = Rect>) -> Option<Rect>) -> Result<Pos2> {
+    fn click_picked(&mut self, text: &str, pick: Pick) -> Result<Vec<Gesture>> {
+        let mut gestures = Vec::new();
         self.find(text, pick)?;
-        // A second look once the layout has settled.
-        self.harness.run_steps(2);
-        let at = self.find(text, pick)?.center();
-        self.click_at(at);
-        Ok(at)
+        for _ in 0..40 {
+            // A second look once the layout has settled.
+            self.harness.run_steps(2);
+            let at = self.find(text, pick)?.center();
+            let gesture = if at.y < self.height - BELOW {
+                Gesture::Click(at)
+            } else {
+                Gesture::WheelDown(pos2(at.x, 0.5 * self.height))
+            };
+            gestures.push(gesture);
+            match gesture {
+                Gesture::Click(at) => {
+                    self.click_at(at);
+                    return Ok(gestures);
+                }
+                Gesture::WheelDown(at) => self.wheel_down(at),
+            }
+        }
+        bail!("{text} does not scroll into sight")
+    }
+
+    fn wheel_down(&mut self, at: Pos2) {
+        self.harness.event(egui::Event::PointerMoved(at));
+        self.harness.event(egui::Event::MouseWheel {
+            unit: egui::MouseWheelUnit::Line,
+            delta: vec2(0.0, -WHEEL_LINES),
+            phase: egui::TouchPhase::Move,
+            source: egui::MouseWheelSource::Unknown,
+            modifiers: Modifiers::NONE,
+        });
+        // Scrolling is smooth: let it come to rest.
+        self.harness.run_steps(20);
     }
 
     /// Clicks a place.
-    pub(crate) fn click_at(&mut self, at: Pos2) {
+    fn click_at(&mut self, at: Pos2) {
         self.harness.event(egui::Event::PointerMoved(at));
         for pressed in [true, false] {
             let button = egui::PointerButton::Primary;
@@ -156,30 +203,25 @@ impl Screen {
     }
 
     /// Presses keys.
-    pub(crate) fn press(&mut self, modifiers: Modifiers, key: Key) {
+    pub fn press(&mut self, modifiers: Modifiers, key: Key) {
         self.harness.key_press_modifiers(modifiers, key);
         self.harness.run_steps(3);
     }
 
     /// Types into the control that has the focus.
-    pub(crate) fn type_text(&mut self, text: &str) {
+    pub fn type_text(&mut self, text: &str) {
         self.harness.event(egui::Event::Text(text.to_owned()));
         self.harness.run_steps(2);
     }
 
     /// Moves a slider to a value.
-    pub(crate) fn slide(&mut self, text: &str, value: f64) -> Result<()> {
+    pub fn slide(&mut self, text: &str, value: f64) -> Result<()> {
         self.control(text)?;
         let sliders = |node: &Node<'_>| node.accesskit_node().role() == Role::Slider;
         let slider = self.nodes(|label| label.starts_with(text)).find(sliders).context("it is no slider")?;
         slider.set_value_accesskit(value);
         self.harness.run_steps(3);
         Ok(())
-    }
-
-    /// The window as a picture.
-    pub(crate) fn picture(&mut self) -> Result<image::RgbaImage> {
-        self.harness.render().map_err(anyhow::Error::msg)
     }
 }
 
