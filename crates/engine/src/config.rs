@@ -30,7 +30,7 @@ pub struct ModelConfig {
     pub context_len: usize,
     /// Head shares the embedding matrix.
     pub tied: bool,
-    /// Added to the mean square inside RMSNorm.
+    /// Added to the mean square inside each norm.
     pub norm_eps: f64,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
@@ -49,7 +49,7 @@ pub struct ArchParams {
     pub qkv_bias: bool,
     /// The attention's output projection has a bias.
     pub o_bias: bool,
-    /// Added to every RMSNorm weight at load (1 where the checkpoint stores `weight − 1`).
+    /// Added to every norm weight at load (1 where the checkpoint stores `weight − 1`).
     pub norm_offset: f64,
     /// Embedding rows are multiplied by this.
     pub embed_scale: f64,

@@ -151,8 +151,7 @@ impl Contrast {
             }
         }
         let n = ((self.len() + 1 - half) / 2).max(1) as f64;
-        sum.iter_mut().for_each(|value| *value /= n);
-        sum
+        sum.into_iter().map(|value| value / n).collect()
     }
 }
 

@@ -193,3 +193,6 @@ fn drop_unlikely(logits: &Tensor, min_p: f64, temperature: f64) -> Result<Tensor
     let n = values.len();
     Ok(Tensor::from_vec(values, n, logits.device())?)
 }
+
+#[cfg(test)]
+mod tests;

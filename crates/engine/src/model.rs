@@ -180,7 +180,7 @@ impl Model {
         out.caches.pop().ok_or_else(|| EngineError::BadRequest("there are no tokens".to_owned()))
     }
 
-    /// RMSNorm before the head.
+    /// The norm before the head.
     pub(crate) fn final_norm(&self, resid: &Tensor) -> Result<Tensor> {
         Ok(self.weights.norm.forward(resid)?)
     }

@@ -259,9 +259,13 @@ impl Stored {
             let norm = dec.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>().sqrt() as f32;
             dec_norms.push(norm);
             if norm > 0.0 {
-                dec.iter_mut().for_each(|w| *w /= norm);
+                for w in dec {
+                    *w /= norm;
+                }
             }
-            enc.iter_mut().for_each(|w| *w *= norm);
+            for w in enc {
+                *w *= norm;
+            }
             self.b_enc[latent] *= norm;
             if let Some(threshold) = self.threshold.get_mut(latent) {
                 *threshold *= norm;
@@ -287,3 +291,6 @@ impl Stored {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

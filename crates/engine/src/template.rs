@@ -52,7 +52,8 @@ impl ChatTemplate {
     /// [`EngineError::Template`] when it does not parse.
     pub fn new(source: String, bos_token: String, eos_token: String) -> Result<Self> {
         let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;
+        let syntax =
+            SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| failed(&error))?;
         environment.set_syntax(syntax);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -61,7 +62,7 @@ impl ChatTemplate {
             Err(Error::new(ErrorKind::InvalidOperation, reason))
         });
         environment.add_function("strftime_now", |_format: String| DATE);
-        environment.add_template_owned("chat", source).map_err(failed)?;
+        environment.add_template_owned("chat", source).map_err(|error| failed(&error))?;
         Ok(Self(Arc::new(Inner { environment, bos_token, eos_token })))
     }
 
@@ -70,7 +71,7 @@ impl ChatTemplate {
     /// # Errors
     /// [`EngineError::Template`] with the template's own reason, e.g. for a role it does not know.
     pub fn render(&self, turns: &[Turn], open_reply: bool) -> Result<String> {
-        let template = self.0.environment.get_template("chat").map_err(failed)?;
+        let template = self.0.environment.get_template("chat").map_err(|error| failed(&error))?;
         template
             .render(context! {
                 messages => Value::from(Serde(turns)),
@@ -79,7 +80,7 @@ impl ChatTemplate {
                 eos_token => &self.0.eos_token,
                 date_string => DATE,
             })
-            .map_err(failed)
+            .map_err(|error| failed(&error))
     }
 
     /// Renders `user` with a slot at `placement` and cuts there. `system` is used unless the slot is the system turn.
@@ -150,11 +151,12 @@ fn turn(role: Role, content: &str) -> Turn {
     Turn { role, content: content.to_owned() }
 }
 
-fn failed(error: Error) -> EngineError {
+fn failed(error: &Error) -> EngineError {
     EngineError::Template(error.detail().map_or_else(|| error.to_string(), str::to_owned))
 }
 
 /// `tojson` as Python's `json.dumps(value, ensure_ascii=False, indent=indent)` writes it.
+#[expect(clippy::needless_pass_by_value, reason = "the form that minijinja's filters have")]
 fn to_json(value: &Value, kwargs: Kwargs) -> std::result::Result<String, Error> {
     let indent: Option<usize> = kwargs.get("indent")?;
     kwargs.assert_all_used()?;
@@ -195,3 +197,6 @@ fn write_json(value: &serde_json::Value, indent: Option<usize>, depth: usize, ou
     }
     out.push(close);
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,9 +24,9 @@ impl Tokenizer {
     /// # Errors
     /// [`EngineError::Tokenizer`] when it is malformed.
     pub fn from_json(text: &[u8]) -> Result<Self> {
-        let mut tokenizer = tokenizers::Tokenizer::from_bytes(text).map_err(failed)?;
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(text).map_err(|error| failed(&error))?;
         // Whatever the file says, nothing is cut or filled up here.
-        tokenizer.with_truncation(None).map_err(failed)?;
+        tokenizer.with_truncation(None).map_err(|error| failed(&error))?;
         tokenizer.with_padding(None);
         let added: HashMap<u32, bool> =
             tokenizer.get_added_tokens_decoder().into_iter().map(|(id, token)| (id, token.special)).collect();
@@ -64,7 +64,7 @@ impl Tokenizer {
     /// # Errors
     /// [`EngineError::Tokenizer`] when the tokenizer library fails.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        Ok(self.0.tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
+        Ok(self.0.tokenizer.encode_fast(text, false).map_err(|error| failed(&error))?.get_ids().to_vec())
     }
 
     /// The text of token ids, special tokens included.
@@ -72,7 +72,7 @@ impl Tokenizer {
     /// # Errors
     /// [`EngineError::Tokenizer`] when the tokenizer library fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.0.tokenizer.decode(ids, false).map_err(failed)
+        self.0.tokenizer.decode(ids, false).map_err(|error| failed(&error))
     }
 
     /// Number of ids (added tokens included): one above the largest.
@@ -107,7 +107,7 @@ impl Tokenizer {
     }
 }
 
-fn failed(error: tokenizers::Error) -> EngineError {
+fn failed(error: &tokenizers::Error) -> EngineError {
     EngineError::Tokenizer(error.to_string())
 }
 

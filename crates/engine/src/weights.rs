@@ -71,7 +71,9 @@ impl Reader<'_> {
 
     fn norm(&mut self, name: &str) -> Result<Norm> {
         let mut values = self.source.tensor(name, &[self.config.d_model])?;
-        values.iter_mut().for_each(|value| *value += self.config.arch.norm_offset as f32);
+        for value in &mut values {
+            *value += self.config.arch.norm_offset as f32;
+        }
         Ok(Norm { weight: self.place(values, &[self.config.d_model])?, eps: self.config.norm_eps })
     }
 

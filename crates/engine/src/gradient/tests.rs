@@ -51,7 +51,7 @@ fn onehot(ids: &[u32], vocab: usize) -> Vec<Vec<f64>> {
     ids.iter().map(|&id| (0..vocab as u32).map(|v| f64::from(u8::from(v == id))).collect()).collect()
 }
 
-/// methods.md §10, item 2: slopes along (1 − ε)·e_old + ε·e_new, both terms, embedding scale 1.7.
+/// methods.md §10, item 2: slopes along `(1 − ε)·e_old + ε·e_new`, both terms, embedding scale 1.7.
 #[track_caller]
 fn check(model: &Model, left: &[u32], prompts: &[(Vec<u32>, f64)], rights: &[Vec<u32>]) {
     let cache = (!left.is_empty()).then(|| model.prefill(left, None).unwrap());

@@ -14,8 +14,9 @@ use super::simd::{Lhs, padded, small_matmul, softmax};
 use crate::config::ModelConfig;
 use crate::plan::{Plan, PlannedNode, Span};
 
-/// Sizes of an attention.
+/// Numbers of heads and their width.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "the config's names")]
 pub(crate) struct Heads {
     pub(crate) n_heads: usize,
     pub(crate) n_kv_heads: usize,

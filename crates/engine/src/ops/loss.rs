@@ -43,7 +43,9 @@ pub(crate) fn negative_log_probs(hidden: &Tensor, head: &Linear) -> Result<Tenso
     head.forward_into(&mut out, Values::of(&hidden).slice()?, false)?;
     out.par_chunks_mut(vocab).for_each(|row| {
         let norm = log_sum_exp(row);
-        row.iter_mut().for_each(|value| *value = norm - *value);
+        for value in row {
+            *value = norm - *value;
+        }
     });
     Tensor::from_vec(out, (n, vocab), hidden.device())
 }

@@ -1,4 +1,4 @@
-//! The gate of the MLP: `silu(gate) · up` (SwiGLU, Shazeer 2020) on rows that hold gate and up side by side.
+//! The gate of the MLP: `silu(gate) · up` (`SwiGLU`, Shazeer 2020) on rows that hold gate and up side by side.
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;

@@ -1,4 +1,4 @@
-//! RMSNorm: `y = x / √(mean(x²) + ε) · w` (Zhang & Sennrich 2019, as in Hugging Face `LlamaRMSNorm`).
+//! `RMSNorm`: `y = x / √(mean(x²) + ε) · w` (Zhang & Sennrich 2019, as in Hugging Face `LlamaRMSNorm`).
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;

@@ -3,6 +3,8 @@
 //! Plain safe loops over arrays of fixed width, which the compiler turns into vector code; the exponential is our own
 //! polynomial (relative error below 3e-7), because the library's is scalar.
 
+#![expect(clippy::inline_always, reason = "bodies must be inlined into each instruction set's version")]
+
 /// Width of the accumulators: one AVX-512 register.
 pub(crate) const LANES: usize = 16;
 
@@ -118,23 +120,17 @@ kernel! {
 kernel! {
     /// Turns scores into weights in place: softmax of `row[..n_valid] · scale`, zero behind.
     pub(crate) fn softmax(row: &'k mut [f32], n_valid: usize, scale: f32) {
-        softmax_row(row, n_valid, scale);
+        let (valid, rest) = row.split_at_mut(n_valid);
+        let top = max(valid) * scale;
+        for value in valid.iter_mut() {
+            *value = exp(value.mul_add(scale, -top));
+        }
+        let inverse = 1.0 / fold(valid, 0.0, |sum, value| sum + value, |a, b| a + b);
+        for value in valid {
+            *value *= inverse;
+        }
+        rest.fill(0.0);
     }
-}
-
-/// Body of [`softmax`], for use inside other kernels.
-#[inline(always)]
-pub(crate) fn softmax_row(row: &mut [f32], n_valid: usize, scale: f32) {
-    let (valid, rest) = row.split_at_mut(n_valid);
-    let top = max(valid) * scale;
-    for value in valid.iter_mut() {
-        *value = exp(value.mul_add(scale, -top));
-    }
-    let inverse = 1.0 / fold(valid, 0.0, |sum, value| sum + value, |a, b| a + b);
-    for value in valid {
-        *value *= inverse;
-    }
-    rest.fill(0.0);
 }
 
 /// Left operand of [`small_matmul`]: value (i, l) is `data[i * row_stride + l * col_stride]`.
