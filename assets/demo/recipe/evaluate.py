@@ -1,6 +1,6 @@
 """Measures the shipped model on held-out material and prints the figures of the model card.
 
-    python evaluate.py prompts|free|styles|facts|vectors|all
+    python evaluate.py prompts|free|styles|facts|vectors|all [--persona ID] [--write-blocks]
 """
 
 from __future__ import annotations
@@ -114,12 +114,12 @@ def auroc(plus: torch.Tensor, minus: torch.Tensor) -> float:
     return (plus[:, None] > minus[None, :]).float().mean().item()
 
 
-def vectors(model: Llama, write: bool = False) -> None:
+def vectors(model: Llama, write: bool = False, only: str | None = None) -> None:
     """Layer sweep on the selection items, then dose curves at the chosen block on the report items.
 
     The vector is the mean difference at the last prompt token, added there only.
     """
-    for persona in PERSONAS:
+    for persona in [only] if only else PERSONAS:
         directions, shares = mean_difference(model, persona)
         best, best_score = 0, -1e9
         print(f"\n{persona}: block, |v| / median |r|, AUROC, and rates on selection items at -2, -1, +1, +2 v")
@@ -160,7 +160,8 @@ def sweep(model: Llama, persona: str, block: int, direction: torch.Tensor) -> tu
             hits, n = verdicts(persona, replies)
             frees.append(100 * hits / max(1, len(users)))
             cost += max(0.0, perplexity(model, plain, replies) / base - 2) + 0.5 * (len(users) - n)
-        score = (letters[2] + letters[3] - letters[0] - letters[1]) / 2 + (frees[2] + frees[3] - frees[0] - frees[1]) / 2 - 3 * cost
+        moved = [(x[2] + x[3] - x[0] - x[1]) / 2 for x in (letters, frees)]
+        score = min(moved) + 0.25 * sum(moved) - 3 * cost  # both kinds of item must move
         return f"A/B {' '.join(f'{x:.0f}' for x in letters)}   free {' '.join(f'{x:.0f}' for x in frees)}   cost {cost:.1f}", score
     users = [item["user"] for item in items(persona, "select", "prompt")][:40]
     plain = [render_prompt(None, user) for user in users]
@@ -197,21 +198,22 @@ def dose_curve(model: Llama, persona: str, block: int, direction: torch.Tensor) 
 PARTS = {"prompts": prompts, "free": free, "styles": style_rates, "facts": facts, "vectors": vectors}
 
 
-def report(model: Llama, part: str = "all", write_blocks: bool = False) -> None:
+def report(model: Llama, part: str = "all", write_blocks: bool = False, persona: str | None = None) -> None:
     """Prints one part or all of them."""
     for name, run in PARTS.items():
         if part in (name, "all"):
             print(f"\n== {name} ==", flush=True)
-            run(model, write_blocks) if name == "vectors" else run(model)
+            run(model, write_blocks, persona) if name == "vectors" else run(model)
 
 
 def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=[*PARTS, "all"])
+    parser.add_argument("--persona", choices=[*PERSONAS], help="vectors of this persona only")
     parser.add_argument("--write-blocks", action="store_true", help="write the recommended blocks into the persona files")
     arguments = parser.parse_args()
-    report(load(), arguments.part, arguments.write_blocks)
+    report(load(), arguments.part, arguments.write_blocks, arguments.persona)
 
 
 if __name__ == "__main__":
