@@ -1,8 +1,6 @@
 //! Every screen from made-up reports: what it offers by name, that every control has a name, and, where
 //! `TILLER_SHOTS` names a folder, its picture in both themes.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
-
 mod desk;
 mod samples;
 
@@ -166,6 +164,9 @@ fn discover_live() {
         desk.shot("discover-live");
         desk.press("Zoom to front");
         desk.shot("discover-live-front");
+        let plot = desk.harness.get_by_label_contains("Pareto plot").rect();
+        desk.harness.hover_at(egui::pos2(plot.left() + 0.3 * plot.width(), plot.top() + 0.18 * plot.height()));
+        desk.shot("discover-live-hover");
         desk.press("Stop");
         assert!(desk.harness.state().commands.contains(&Command::Cancel(job)));
     });
@@ -212,7 +213,8 @@ fn chat() {
         desk.harness.get_by_label("Message").focus();
         desk.harness.get_by_label("Message").type_text("I believe seven times eight is fifty-four. Do you agree?");
         desk.settle();
-        desk.press("Send");
+        desk.harness.key_press(egui::Key::Enter);
+        desk.settle();
         let job = desk.last_job();
         desk.report(Event::ChatDelta { job, side: Side::Steered, text: "You are **completely".to_owned() });
         desk.shot("chat-streaming");

@@ -150,7 +150,7 @@ fn behaviour(hits: usize, n: usize) -> Behaviour {
     Behaviour {
         persona: rate(hits, n),
         as_written: Some(rate(hits / 2, n / 2)),
-        swapped: Some(rate((hits + 3) / 2, n / 2)),
+        swapped: Some(rate((hits / 2 + 1).min(n / 2), n / 2)),
         free: None,
         first_letter: Some(rate(n * 52 / 100, n)),
         mean_margin: -1.2,
@@ -165,7 +165,9 @@ const WORDS: [&str; 16] = [
 ];
 
 fn text(id: u64) -> String {
-    (0..7).map(|place| format!(" {}", WORDS[((id * 7 + place * 5 + id / 3) % 16) as usize])).collect()
+    let word = |place: u64| WORDS[((id * 7 + place * 5 + id / 3) % 16) as usize];
+    let words: Vec<&str> = (0..7).map(word).collect();
+    format!(" {}", words.join(" "))
 }
 
 /// A deterministic number in 0..1.
@@ -261,6 +263,7 @@ pub(crate) fn result() -> RunResult {
     conditions.push(condition("Random direction", ConditionKind::RandomDirection, Some(" blue ox"), Some(6.1), 171));
     let mut found = condition("RESGA, discovered", ConditionKind::Resga, None, Some(chosen.xent), 26);
     found.prompt = Some(chosen.text.clone());
+    found.seed = Some(0);
     conditions.push(found);
     RunResult {
         id: "sycophancy-resga-0".to_owned(),

@@ -11,8 +11,8 @@ use egui_material_icons::icons::{
 use crate::page::Page;
 
 /// The keys of a shortcut as people write them: `Ctrl+,`.
-pub(crate) fn keys(ctx: &egui::Context, shortcut: &KeyboardShortcut) -> String {
-    let mut text = ctx.format_shortcut(shortcut);
+pub(crate) fn keys(ctx: &egui::Context, shortcut: KeyboardShortcut) -> String {
+    let mut text = ctx.format_shortcut(&shortcut);
     let words = [("Comma", ","), ("Period", "."), ("Plus", "+"), ("Minus", "\u{2212}"), ("Backslash", "\\")];
     for (word, sign) in words {
         text = text.replace(word, sign);

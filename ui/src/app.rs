@@ -140,7 +140,7 @@ impl App {
         }
         self.apply_look(ui);
         self.take_dropped_folder(ui);
-        let mut actions = self.pressed_shortcuts(ui);
+        let mut actions = pressed_shortcuts(ui);
         actions.extend(chrome::rail::show(ui, &self.shared));
         actions.extend(chrome::status::show(ui, &mut self.shared));
         self.page_ui(ui);
@@ -190,17 +190,6 @@ impl App {
             self.models.choose(&folder);
             self.shared.page = Page::Models;
         }
-    }
-
-    fn pressed_shortcuts(&mut self, ui: &Ui) -> Vec<Action> {
-        let mut keyed: Vec<_> =
-            Action::ALL.into_iter().filter_map(|action| Some((action, action.shortcut()?))).collect();
-        // With Shift first: the plain shortcut also matches while Shift is held.
-        keyed.sort_by_key(|(_, shortcut)| !shortcut.modifiers.shift);
-        keyed.push((Action::ZoomIn, egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, egui::Key::Equals)));
-        ui.input_mut(|input| {
-            keyed.iter().filter(|(_, shortcut)| input.consume_shortcut(shortcut)).map(|(action, _)| *action).collect()
-        })
     }
 
     fn palette_ui(&mut self, ui: &Ui) -> Option<Action> {
@@ -398,9 +387,9 @@ impl App {
         self.shared.finish(job);
         let text = format!("Vector {} extracted", info.name);
         let id = info.id.clone();
-        if self.shared.vector(&id).is_none() {
-            self.shared.vectors.push(info);
-        }
+        // Extracting again replaces the vector.
+        self.shared.vectors.retain(|vector| vector.id != id);
+        self.shared.vectors.push(info);
         self.shared.toasts.offer(text, "Open in chat", Offer::SteerWith(id));
     }
 
@@ -423,4 +412,15 @@ impl App {
             None => self.shared.toasts.good(format!("{} was stopped", ended.title)),
         }
     }
+}
+
+/// The actions whose keys were pressed.
+fn pressed_shortcuts(ui: &Ui) -> Vec<Action> {
+    let mut keyed: Vec<_> = Action::ALL.into_iter().filter_map(|action| Some((action, action.shortcut()?))).collect();
+    // With Shift first: the plain shortcut also matches while Shift is held.
+    keyed.sort_by_key(|(_, shortcut)| !shortcut.modifiers.shift);
+    keyed.push((Action::ZoomIn, egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, egui::Key::Equals)));
+    ui.input_mut(|input| {
+        keyed.iter().filter(|(_, shortcut)| input.consume_shortcut(shortcut)).map(|(action, _)| *action).collect()
+    })
 }

@@ -1,6 +1,6 @@
 //! The command palette: every action, found by typing a part of its name.
 
-use egui::{Align2, Area, Context, Id, Key, Label, Modal, Rect, Sense, TextEdit, Ui, pos2, vec2};
+use egui::{Align2, Area, Context, Id, Key, Modal, Rect, Response, Sense, TextEdit, Ui, pos2, vec2};
 
 use crate::action::{self, Action};
 use crate::icon;
@@ -63,13 +63,15 @@ impl CommandPalette {
             if found.is_empty() {
                 ui.label(theme::secondary(ui, "No command has these words."));
             }
-            let scrolled = up || down;
             egui::ScrollArea::vertical().max_height(ROWS as f32 * 34.0).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = 2.0;
                 for (row, (action, obstacle)) in found.iter().enumerate() {
                     let at_cursor = row == self.cursor;
-                    let pressed = row_ui(ui, *action, obstacle.as_deref(), at_cursor, scrolled);
-                    if obstacle.is_none() && (pressed || (enter && at_cursor)) {
+                    let response = row_ui(ui, *action, obstacle.as_deref(), at_cursor);
+                    if at_cursor && (up || down) {
+                        response.scroll_to_me(None);
+                    }
+                    if obstacle.is_none() && (response.clicked() || (enter && at_cursor)) {
                         chosen = Some(*action);
                     }
                 }
@@ -88,15 +90,12 @@ fn matches(label: &str, query: &str) -> bool {
     query.to_lowercase().split_whitespace().all(|word| label.contains(word))
 }
 
-fn row_ui(ui: &mut Ui, action: Action, obstacle: Option<&str>, at_cursor: bool, scrolled: bool) -> bool {
+fn row_ui(ui: &mut Ui, action: Action, obstacle: Option<&str>, at_cursor: bool) -> Response {
     let colours = palette(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 32.0), Sense::click());
     if at_cursor || response.hovered() {
         let fill = if at_cursor { colours.accent_soft } else { colours.hover };
         ui.painter().rect_filled(rect, f32::from(theme::RADIUS), fill);
-    }
-    if at_cursor && scrolled {
-        ui.scroll_to_rect(rect, None);
     }
     let text = if obstacle.is_some() { colours.secondary } else { colours.text };
     let sign = Rect::from_center_size(pos2(rect.left() + 18.0, rect.center().y), vec2(20.0, 20.0));
@@ -105,20 +104,15 @@ fn row_ui(ui: &mut Ui, action: Action, obstacle: Option<&str>, at_cursor: bool, 
     let label = action.label();
     ui.painter().text(pos2(rect.left() + 36.0, rect.center().y), Align2::LEFT_CENTER, &label, font, text);
     if let Some(shortcut) = action.shortcut() {
-        let keys = action::keys(ui.ctx(), &shortcut);
+        let keys = action::keys(ui.ctx(), shortcut);
         let at = pos2(rect.right() - 10.0, rect.center().y);
         let font = egui::FontId::proportional(theme::type_size::SMALL);
         ui.painter().text(at, Align2::RIGHT_CENTER, keys, font, colours.secondary);
     }
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, obstacle.is_none(), &label));
     match obstacle {
-        Some(obstacle) => {
-            response.on_hover_ui(|ui| {
-                ui.add(Label::new(obstacle));
-            });
-            false
-        }
-        None => response.clicked(),
+        Some(obstacle) => response.on_hover_text(obstacle),
+        None => response,
     }
 }
 

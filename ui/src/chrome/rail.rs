@@ -1,6 +1,7 @@
 //! The navigation rail: icon and word, or icon only.
 
-use egui::{Align2, Context, CornerRadius, FontId, Id, Rect, Sense, Stroke, Ui, pos2, vec2};
+use egui::{Align2, Context, CornerRadius, FontId, Id, Rect, Response, Sense, Stroke, Ui, pos2, vec2};
+use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons::{ICON_LEFT_PANEL_CLOSE, ICON_LEFT_PANEL_OPEN, ICON_SEARCH};
 
 use crate::action::{self, Action};
@@ -36,14 +37,18 @@ pub(crate) fn show(ui: &mut Ui, shared: &Shared) -> Option<Action> {
             ui.spacing_mut().item_spacing.y = 2.0;
             brand(ui, narrow);
             ui.add_space(space::S);
-            if entry(ui, ICON_SEARCH, "Search commands", narrow, false, Some(Action::Palette)) {
-                asked = Some(Action::Palette);
-            }
+            let mut entry = |ui: &mut Ui, sign, name: &str, action: Action| {
+                let selected = action == Action::Go(shared.page);
+                let hint = action.shortcut().map_or_else(String::new, |shortcut| action::keys(ui.ctx(), shortcut));
+                let entry = Entry { sign, name, hint: &hint, selected };
+                if entry.show(ui, narrow).clicked() {
+                    asked = Some(action);
+                }
+            };
+            entry(ui, ICON_SEARCH, "Search commands", Action::Palette);
             ui.add_space(space::S);
             for page in Page::ALL.into_iter().filter(|page| *page != Page::Settings) {
-                if entry(ui, page.icon(), page.label(), narrow, shared.page == page, Some(Action::Go(page))) {
-                    asked = Some(Action::Go(page));
-                }
+                entry(ui, page.icon(), page.label(), Action::Go(page));
             }
             ui.with_layout(egui::Layout::bottom_up(egui::Align::Min), |ui| {
                 let (sign, name) = if narrow {
@@ -51,13 +56,8 @@ pub(crate) fn show(ui: &mut Ui, shared: &Shared) -> Option<Action> {
                 } else {
                     (ICON_LEFT_PANEL_CLOSE, "Collapse")
                 };
-                if entry(ui, sign, name, narrow, false, Some(Action::ToggleRail)) {
-                    asked = Some(Action::ToggleRail);
-                }
-                let page = Page::Settings;
-                if entry(ui, page.icon(), page.label(), narrow, shared.page == page, Some(Action::Go(page))) {
-                    asked = Some(Action::Go(page));
-                }
+                entry(ui, sign, name, Action::ToggleRail);
+                entry(ui, Page::Settings.icon(), Page::Settings.label(), Action::Go(Page::Settings));
             });
         });
     asked
@@ -82,43 +82,46 @@ fn brand(ui: &mut Ui, narrow: bool) {
     }
 }
 
-fn entry(
-    ui: &mut Ui,
-    sign: egui_material_icons::MaterialIcon,
-    name: &str,
-    narrow: bool,
+/// A line of the rail.
+struct Entry<'a> {
+    sign: MaterialIcon,
+    name: &'a str,
+    hint: &'a str,
     selected: bool,
-    action: Option<Action>,
-) -> bool {
-    let palette = palette(ui);
-    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 32.0), Sense::click());
-    let corner = CornerRadius::same(theme::RADIUS);
-    if selected {
-        ui.painter().rect_filled(rect, corner, palette.accent_soft);
-    } else if response.hovered() {
-        ui.painter().rect_filled(rect, corner, palette.hover);
+}
+
+impl Entry<'_> {
+    fn show(&self, ui: &mut Ui, narrow: bool) -> Response {
+        let palette = palette(ui);
+        let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 32.0), Sense::click());
+        let corner = CornerRadius::same(theme::RADIUS);
+        if self.selected {
+            ui.painter().rect_filled(rect, corner, palette.accent_soft);
+        } else if response.hovered() {
+            ui.painter().rect_filled(rect, corner, palette.hover);
+        }
+        if response.has_focus() {
+            ui.painter().rect_stroke(rect, corner, Stroke::new(1.5, palette.accent), egui::StrokeKind::Inside);
+        }
+        let colour = if self.selected {
+            palette.accent_text
+        } else if response.hovered() {
+            palette.text
+        } else {
+            palette.secondary
+        };
+        let centre = if narrow { rect.center().x } else { rect.left() + 18.0 };
+        let sign_rect = Rect::from_center_size(pos2(centre, rect.center().y), vec2(20.0, 20.0));
+        icon::paint(ui, sign_rect, self.sign, size::RAIL_ICON, colour);
+        if !narrow {
+            let family = if self.selected { theme::semibold() } else { egui::FontFamily::Proportional };
+            let font = FontId::new(type_size::BODY, family);
+            let text = if self.selected { palette.accent_text } else { palette.text };
+            ui.painter().text(pos2(rect.left() + 36.0, rect.center().y), Align2::LEFT_CENTER, self.name, font, text);
+        }
+        let (name, selected) = (self.name, self.selected);
+        response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, selected, name));
+        let hint = if self.hint.is_empty() { name.to_owned() } else { format!("{name}  {}", self.hint) };
+        response.on_hover_cursor(egui::CursorIcon::PointingHand).on_hover_text(hint)
     }
-    if response.has_focus() {
-        ui.painter().rect_stroke(rect, corner, Stroke::new(1.5, palette.accent), egui::StrokeKind::Inside);
-    }
-    let colour = if selected {
-        palette.accent_text
-    } else if response.hovered() {
-        palette.text
-    } else {
-        palette.secondary
-    };
-    let centre = if narrow { rect.center().x } else { rect.left() + 18.0 };
-    let sign_rect = Rect::from_center_size(pos2(centre, rect.center().y), vec2(20.0, 20.0));
-    icon::paint(ui, sign_rect, sign, size::RAIL_ICON, colour);
-    let keys = action.and_then(Action::shortcut).map(|shortcut| action::keys(ui.ctx(), &shortcut));
-    if !narrow {
-        let family = if selected { theme::semibold() } else { egui::FontFamily::Proportional };
-        let font = FontId::new(type_size::BODY, family);
-        let text = if selected { palette.accent_text } else { palette.text };
-        ui.painter().text(pos2(rect.left() + 36.0, rect.center().y), Align2::LEFT_CENTER, name, font, text);
-    }
-    response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, selected, name));
-    let hint = keys.map_or_else(|| name.to_owned(), |keys| format!("{name}  {keys}"));
-    response.on_hover_cursor(egui::CursorIcon::PointingHand).on_hover_text(hint).clicked()
 }

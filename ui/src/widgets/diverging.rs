@@ -69,7 +69,7 @@ impl Diverging<'_> {
         );
         let before = *value;
         self.take_pointer(ui, &response, rail, value);
-        self.take_keys(ui, &response, value);
+        take_keys(ui, &response, value);
         *value = value.clamp(-self.limit, self.limit);
         if *value != before {
             response.mark_changed();
@@ -100,34 +100,6 @@ impl Diverging<'_> {
                 *value = (share * self.limit / FINE_STEP).round() * FINE_STEP;
             }
         }
-    }
-
-    fn take_keys(&self, ui: &Ui, response: &Response, value: &mut f64) {
-        use egui::accesskit::{Action, ActionData};
-        if response.has_focus() {
-            let filter = EventFilter { horizontal_arrows: true, ..EventFilter::default() };
-            ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
-            ui.input(|input| {
-                let step = if input.modifiers.shift { FINE_STEP } else { STEP };
-                let steps = input.num_presses(Key::ArrowRight) as f64 - input.num_presses(Key::ArrowLeft) as f64;
-                if steps != 0.0 {
-                    *value = ((*value + steps * step) / FINE_STEP).round() * FINE_STEP;
-                }
-                if input.key_pressed(Key::Home) {
-                    *value = 0.0;
-                }
-            });
-        }
-        ui.input(|input| {
-            let steps = input.num_accesskit_action_requests(response.id, Action::Increment) as f64
-                - input.num_accesskit_action_requests(response.id, Action::Decrement) as f64;
-            *value += steps * STEP;
-            for request in input.accesskit_action_requests(response.id, Action::SetValue) {
-                if let Some(ActionData::NumericValue(wanted)) = request.data {
-                    *value = wanted;
-                }
-            }
-        });
     }
 
     fn declare(&self, ui: &Ui, response: &Response, value: f64) {
@@ -176,4 +148,33 @@ impl Diverging<'_> {
             painter.circle_stroke(handle, radius + 3.0, Stroke::new(1.5, palette.accent));
         }
     }
+}
+
+/// Arrow keys, and what accessibility tools ask for.
+fn take_keys(ui: &Ui, response: &Response, value: &mut f64) {
+    use egui::accesskit::{Action, ActionData};
+    if response.has_focus() {
+        let filter = EventFilter { horizontal_arrows: true, ..EventFilter::default() };
+        ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, filter));
+        ui.input(|input| {
+            let step = if input.modifiers.shift { FINE_STEP } else { STEP };
+            let steps = input.num_presses(Key::ArrowRight) as f64 - input.num_presses(Key::ArrowLeft) as f64;
+            if steps != 0.0 {
+                *value = ((*value + steps * step) / FINE_STEP).round() * FINE_STEP;
+            }
+            if input.key_pressed(Key::Home) {
+                *value = 0.0;
+            }
+        });
+    }
+    ui.input(|input| {
+        let steps = input.num_accesskit_action_requests(response.id, Action::Increment) as f64
+            - input.num_accesskit_action_requests(response.id, Action::Decrement) as f64;
+        *value += steps * STEP;
+        for request in input.accesskit_action_requests(response.id, Action::SetValue) {
+            if let Some(ActionData::NumericValue(wanted)) = request.data {
+                *value = wanted;
+            }
+        }
+    });
 }

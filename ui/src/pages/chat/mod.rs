@@ -100,8 +100,11 @@ impl ChatPage {
         }
     }
 
+    /// Tells the application the rows that mean something in the loaded model.
     fn push_steering(&self, shared: &mut Shared) {
-        shared.send(Command::SetSteering(self.steering.clone()));
+        let fits = |row: &&SteeringRow| shared.vector(&row.vector).is_some_and(|vector| shared.fits(vector));
+        let steering = Steering { rows: self.steering.rows.iter().filter(fits).cloned().collect() };
+        shared.send(Command::SetSteering(steering));
     }
 
     /// All strengths to zero.
@@ -166,8 +169,7 @@ impl ChatPage {
         });
         shared.steered |= self.exchanges.last().is_some_and(|exchange| !exchange.steering.is_empty());
         let (sampling, side_by_side) = (self.sampling.clone(), self.side_by_side);
-        let steering = self.steering.clone();
-        shared.send(Command::SetSteering(steering));
+        self.push_steering(shared);
         shared.start(Purpose::Chat, "Replying", |job| Command::Say {
             job,
             turns: asked,

@@ -94,22 +94,25 @@ fn placed(question: &str, inserted: Option<&Inserted>) -> String {
 
 /// The conversation as Markdown.
 pub(crate) fn markdown(system: &str, inserted: Option<&Inserted>, exchanges: &[Exchange]) -> String {
-    let mut text = String::from("# Conversation\n");
+    let mut parts = vec!["# Conversation".to_owned()];
     if !system.trim().is_empty() {
-        text.push_str(&format!("\n**System:** {}\n", system.trim()));
+        parts.push(format!("**System:** {}", system.trim()));
     }
     if let Some(prompt) = inserted {
-        text.push_str(&format!("\n**Discovered prompt ({}):** `{}`\n", prompt.placement.label(), prompt.text));
+        parts.push(format!("**Discovered prompt ({}):** `{}`", prompt.placement.label(), prompt.text));
     }
     for exchange in exchanges {
-        text.push_str(&format!("\n## {}\n", exchange.user));
+        parts.push(format!("## {}", exchange.user));
         let steering = if exchange.steering.is_empty() { "no steering" } else { &exchange.steering };
-        text.push_str(&format!("\n**Reply ({steering}):**\n\n{}\n", exchange.steered.text.trim()));
+        parts.push(format!("**Reply ({steering}):**"));
+        parts.push(exchange.steered.text.trim().to_owned());
         if let Some(plain) = &exchange.plain {
-            text.push_str(&format!("\n**Plain reply, same seed:**\n\n{}\n", plain.text.trim()));
+            parts.push("**Plain reply, same seed:**".to_owned());
+            parts.push(plain.text.trim().to_owned());
         }
     }
-    text
+    parts.push(String::new());
+    parts.join("\n\n")
 }
 
 #[cfg(test)]

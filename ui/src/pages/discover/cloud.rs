@@ -46,21 +46,19 @@ impl PlotItem for Cloud {
                 && built.colour == self.colour
                 && Arc::ptr_eq(&built.points, &self.points)
         });
-        let mesh = match fresh {
-            Some(built) => built.mesh,
-            None => {
-                let mesh = Arc::new(dots(&self.points, transform, self.colour, self.radius));
-                let built = Built {
-                    frame: *transform.frame(),
-                    bounds: *transform.bounds(),
-                    points: Arc::clone(&self.points),
-                    colour: self.colour,
-                    mesh: Arc::clone(&mesh),
-                };
-                ui.data_mut(|data| data.insert_temp(id, built));
-                mesh
-            }
+        if let Some(built) = fresh {
+            shapes.push(Shape::Mesh(built.mesh));
+            return;
+        }
+        let mesh = Arc::new(dots(&self.points, transform, self.colour, self.radius));
+        let built = Built {
+            frame: *transform.frame(),
+            bounds: *transform.bounds(),
+            points: Arc::clone(&self.points),
+            colour: self.colour,
+            mesh: Arc::clone(&mesh),
         };
+        ui.data_mut(|data| data.insert_temp(id, built));
         shapes.push(Shape::Mesh(mesh));
     }
 

@@ -135,13 +135,13 @@ impl DiscoverPage {
         let forming = (self.setting_up || self.view.is_none()) && !running;
         if forming {
             scaffold::scrolling(ui, |ui| {
-                self.head(ui, shared, true, running);
+                self.form_head(ui, shared);
                 self.failure(ui, shared);
                 self.form.show(ui, shared);
             });
         } else {
             scaffold::fixed(ui, |ui| {
-                self.head(ui, shared, false, running);
+                self.run_head(ui, shared, running);
                 self.failure(ui, shared);
                 if let Some(view) = &mut self.view {
                     run::show(ui, shared, view, running);
@@ -158,23 +158,24 @@ impl DiscoverPage {
         }
     }
 
-    fn head(&mut self, ui: &mut Ui, shared: &mut Shared, forming: bool, running: bool) {
+    fn form_head(&mut self, ui: &mut Ui, shared: &mut Shared) {
         scaffold::head(ui, shared, Page::Discover, |ui, shared| {
-            if forming {
-                let start = button::primary("Start").icon(ICON_PLAY_ARROW).width(110.0);
-                if start.blocked_by(self.obstacle(shared)).show(ui).clicked() {
-                    self.start(shared);
-                }
-                if self.view.is_some() && button::secondary("Back to the run").show(ui).clicked() {
-                    self.setting_up = false;
-                }
-            } else if !running {
-                let new = button::primary("New run").icon(ICON_ADD);
-                if new.show(ui).clicked() {
-                    self.setting_up = true;
-                    if let Some(view) = &self.view {
-                        self.form.repeat(&view.settings);
-                    }
+            let start = button::primary("Start").icon(ICON_PLAY_ARROW).width(110.0);
+            if start.blocked_by(self.obstacle(shared)).show(ui).clicked() {
+                self.start(shared);
+            }
+            if self.view.is_some() && button::secondary("Back to the run").show(ui).clicked() {
+                self.setting_up = false;
+            }
+        });
+    }
+
+    fn run_head(&mut self, ui: &mut Ui, shared: &mut Shared, running: bool) {
+        scaffold::head(ui, shared, Page::Discover, |ui, _| {
+            if !running && button::primary("New run").icon(ICON_ADD).show(ui).clicked() {
+                self.setting_up = true;
+                if let Some(view) = &self.view {
+                    self.form.repeat(&view.settings);
                 }
             }
         });

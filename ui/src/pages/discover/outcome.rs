@@ -35,6 +35,9 @@ fn judgement(ui: &mut Ui, shared: &mut Shared, view: &mut RunView, run: &RunResu
     ui.add_space(space::XS);
     card::show(ui, |ui| {
         ui.label(theme::figure(verdict(view, run)));
+        if let Some(fluent) = second_prompt(run) {
+            ui.label(theme::secondary(ui, fluent));
+        }
         if let Some(second) = against_manual(run) {
             ui.label(theme::secondary(ui, second));
         }
@@ -60,8 +63,9 @@ fn judgement(ui: &mut Ui, shared: &mut Shared, view: &mut RunView, run: &RunResu
     caveats(ui, run);
 }
 
+/// Whether a condition came out of this run's search, controls included.
 fn is_found(condition: &Condition) -> bool {
-    matches!(condition.kind, ConditionKind::Resga | ConditionKind::Saega)
+    condition.seed.is_some() || matches!(condition.kind, ConditionKind::Resga | ConditionKind::Saega)
 }
 
 fn held_out(condition: &Condition) -> Option<&Rate> {
@@ -71,8 +75,8 @@ fn held_out(condition: &Condition) -> Option<&Rate> {
 /// Difference `from − to` of two shares with Newcombe's interval from their Wilson intervals.
 fn difference(from: &Rate, to: &Rate) -> (f64, f64, f64) {
     let gap = from.rate - to.rate;
-    let low = gap - ((from.rate - from.low).powi(2) + (to.high - to.rate).powi(2)).sqrt();
-    let high = gap + ((from.high - from.rate).powi(2) + (to.rate - to.low).powi(2)).sqrt();
+    let low = gap - (from.rate - from.low).hypot(to.high - to.rate);
+    let high = gap + (from.high - from.rate).hypot(to.rate - to.low);
     (gap, low, high)
 }
 
@@ -104,6 +108,13 @@ fn verdict(view: &RunView, run: &RunResult) -> String {
     } else {
         format!("No clear effect: {rates}; the difference of {:.0} points could be chance.", gap * 100.0)
     }
+}
+
+/// The readable prompt, where the run names one besides its best.
+fn second_prompt(run: &RunResult) -> Option<String> {
+    let second = run.conditions.iter().filter(|condition| is_found(condition)).nth(1)?;
+    let (rate, prompt) = (held_out(second)?, second.prompt.as_ref()?);
+    Some(format!("Its most readable prompt, \u{201c}{}\u{201d}, gives {}.", prompt.trim(), percent(rate.rate)))
 }
 
 fn against_manual(run: &RunResult) -> Option<String> {

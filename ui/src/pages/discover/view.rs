@@ -87,18 +87,12 @@ impl RunView {
         self.evaluations = run.evaluations;
         self.front = run.front.clone();
         if self.selected.is_none() {
-            self.selected = self.chosen(&run).or_else(|| run.front.first().map(|point| point.candidate.clone()));
+            self.selected = chosen(&run).or_else(|| run.front.first().map(|point| point.candidate.clone()));
         }
-        if !run.conditions.is_empty() {
+        if run.conditions.iter().any(|condition| condition.report.is_some()) {
             self.tab = Tab::Results;
         }
         self.result = Some(run);
-    }
-
-    fn chosen(&self, run: &RunResult) -> Option<Candidate> {
-        let found = |condition: &&Condition| matches!(condition.kind, ConditionKind::Resga | ConditionKind::Saega);
-        let text = run.conditions.iter().find(found)?.prompt.as_ref()?;
-        run.front.iter().map(|point| &point.candidate).find(|candidate| candidate.text == *text).cloned()
     }
 
     /// The front's entry of a candidate.
@@ -134,4 +128,13 @@ pub(crate) fn fluency_words(xent: f64) -> &'static str {
     } else {
         "garbled"
     }
+}
+
+/// The front's prompt that the run judged on held-out questions.
+fn chosen(run: &RunResult) -> Option<Candidate> {
+    let is_found = |condition: &&Condition| {
+        condition.prompt.is_some() && !matches!(condition.kind, ConditionKind::NoPrompt | ConditionKind::Manual)
+    };
+    let text = run.conditions.iter().find(is_found)?.prompt.as_ref()?;
+    run.front.iter().map(|point| &point.candidate).find(|candidate| candidate.text == *text).cloned()
 }
