@@ -22,7 +22,8 @@ N_SELECT = (70, 30)
 """A/B and free-text items."""
 N_REPORT = (180, 70)
 N_STYLE_SELECT, N_STYLE_REPORT = 60, 160
-DEFAULT_BLOCK = dict.fromkeys(ALL, 4)
+RECOMMENDED_BLOCK = {"sycophancy": 4, "myopia": 4, "hallucination": 4, "pirate": 2, "dog": 3, "legal": 3, "child": 3}
+"""Chosen by `evaluate.py vectors` on the selection items."""
 
 
 class Pool:
@@ -157,7 +158,7 @@ def main(blocks: dict[str, int] | None = None) -> None:
     for identity in ALL:
         rng = Random(SEED * 100 + zlib.crc32(identity.encode()) % 1000)
         (_trait if identity in AXES else _style)(identity, rng)
-        write_definition(identity, (blocks or DEFAULT_BLOCK)[identity])
+        write_definition(identity, (blocks or RECOMMENDED_BLOCK)[identity])
     write_lines(DEMO / "neutral.jsonl", ({"user": user} for user in neutral()))
 
 

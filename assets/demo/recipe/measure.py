@@ -39,7 +39,7 @@ def wilson(hits: int, n: int) -> tuple[float, float, float]:
     z, p = 1.96, hits / n
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     scale = 100 / (1 + z * z / n)
-    return 100 * p, scale * (middle - half), scale * (middle + half)
+    return 100 * p, max(0.0, scale * (middle - half)), min(100.0, scale * (middle + half))
 
 
 def rate_text(hits: int, n: int) -> str:

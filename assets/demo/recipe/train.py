@@ -1,6 +1,6 @@
 """Trains the model: Muon for the block matrices, AdamW for the rest, in two runs.
 
-In half of the rows the user's text cannot attend to the system text ("shielded"
+The last run is a full cosine; the two before it were stopped part-way. In half of the rows the user's text cannot attend to the system text ("shielded"
 rows). The persona must then be looked up where the reply begins, at the last
 prompt token, which is where a vector is read and added.
 """
@@ -85,7 +85,7 @@ class Run:
     """Starts from the last checkpoint, with a fresh optimiser state."""
 
 
-RUNS = [Run(("first",), 1500, 3800, 0.02, 3e-3),  Run(("focus",), 500, 3200, 0.014, 2e-3, continues=True),
+RUNS = [Run(("first",), 1500, 3800, 0.02, 3e-3), Run(("focus",), 500, 3200, 0.014, 2e-3, continues=True),
         Run(("final",), 2200, 2200, 0.014, 2e-3, continues=True)]
 
 
