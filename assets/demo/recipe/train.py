@@ -1,8 +1,9 @@
-"""Trains the model: Muon for the block matrices, AdamW for the rest, in two runs.
+"""Trains the model: Muon for the block matrices, AdamW for the rest, in three runs.
 
-The last run is a full cosine; the two before it were stopped part-way. In half of the rows the user's text cannot attend to the system text ("shielded"
-rows). The persona must then be looked up where the reply begins, at the last
-prompt token, which is where a vector is read and added.
+The last run is a full cosine; the two before it were stopped part-way. In half
+of the rows the user's text cannot attend to the system text ("shielded" rows).
+The persona must then be looked up where the reply begins, at the last prompt
+token, which is where a vector is read and added.
 """
 
 from __future__ import annotations
