@@ -23,7 +23,7 @@ impl Assets {
     /// # Errors
     /// When none of these places holds it.
     pub fn find() -> Result<Self, Problem> {
-        let places = places(std::env::var_os(OVERRIDE).map(PathBuf::from), std::env::current_exe().ok());
+        let places = places(std::env::var_os(OVERRIDE).map(PathBuf::from), std::env::current_exe().ok().as_deref());
         places
             .iter()
             .find(|place| place.join("demo/model/config.json").is_file())
@@ -65,12 +65,12 @@ pub(crate) struct UserLine {
     pub(crate) user: String,
 }
 
-fn places(chosen: Option<PathBuf>, exe: Option<PathBuf>) -> Vec<PathBuf> {
+fn places(chosen: Option<PathBuf>, exe: Option<&Path>) -> Vec<PathBuf> {
     if let Some(chosen) = chosen {
         return vec![chosen];
     }
     let mut places = Vec::new();
-    if let Some(bin) = exe.as_deref().and_then(Path::parent) {
+    if let Some(bin) = exe.and_then(Path::parent) {
         places.push(bin.join("assets"));
         if let Some(prefix) = bin.parent() {
             places.extend(
@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn places_in_order() {
-        assert_eq!(places(Some("/a".into()), Some("/usr/bin/tiller".into())), [PathBuf::from("/a")]);
-        let places = places(None, Some("/usr/bin/tiller".into()));
+        assert_eq!(places(Some("/a".into()), Some(Path::new("/usr/bin/tiller"))), [PathBuf::from("/a")]);
+        let places = places(None, Some(Path::new("/usr/bin/tiller")));
         assert_eq!(places[0], PathBuf::from("/usr/bin/assets"));
         assert!(places.contains(&PathBuf::from("/usr/lib/Tiller/assets")));
         assert!(places.contains(&PathBuf::from("/usr/share/tiller/assets")));

@@ -84,7 +84,12 @@ impl Engine {
             }
             Command::StartDiscovery { settings, .. } => {
                 let (loaded, neutral) = (self.loaded()?, shared.neutral()?);
-                let shelf = Shelf { library: &shared.library, neutral: &neutral, workspace: Some(&shared.workspace) };
+                let shelf = Shelf {
+                    library: &shared.library,
+                    neutral: &neutral,
+                    workspace: Some(&shared.workspace),
+                    max_select: None,
+                };
                 let folder = shared.workspace.new_run(&stamp(SystemTime::now()), &settings);
                 let run = discover::run(loaded, &shelf, &settings, (&folder, false), sink)?;
                 Ok(Event::DiscoveryDone { job, run: Box::new(run) })

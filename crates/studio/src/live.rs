@@ -53,7 +53,7 @@ pub(crate) struct LiveEdits<'a> {
 struct State {
     version: Option<u64>,
     edits: Arc<Vec<Edit>>,
-    vectors: HashMap<VectorId, Arc<StoredVector>>,
+    vectors: HashMap<VectorId, StoredVector>,
     problems: Vec<Problem>,
 }
 
@@ -93,15 +93,10 @@ impl<'a> LiveEdits<'a> {
     }
 
     fn edit(&self, row: &SteeringRow, state: &mut State) -> Result<Edit, Problem> {
-        let vector = match state.vectors.get(&row.vector) {
-            Some(vector) => Arc::clone(vector),
-            None => {
-                let vector = Arc::new(self.workspace.vector(&row.vector)?);
-                state.vectors.insert(row.vector.clone(), Arc::clone(&vector));
-                vector
-            }
-        };
-        steering::edit(row, &vector, self.model, self.device)
+        if !state.vectors.contains_key(&row.vector) {
+            state.vectors.insert(row.vector.clone(), self.workspace.vector(&row.vector)?);
+        }
+        steering::edit(row, &state.vectors[&row.vector], self.model, self.device)
     }
 }
 

@@ -17,9 +17,6 @@ use crate::problem;
 /// Bytes hashed between two looks at the stop flag.
 const HASH_CHUNK: usize = 1 << 20;
 
-/// Digits of the hash that are kept.
-const HASH_DIGITS: usize = 16;
-
 /// A model with what belongs to it.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -103,8 +100,9 @@ fn hash(files: &[PathBuf], sink: &mut dyn Sink) -> Result<String, Problem> {
             sink.step(done as usize, 2 * total as usize, "bytes");
         }
     }
-    let digits: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(digits[..HASH_DIGITS].to_owned())
+    let digest = hasher.finalize();
+    let head = digest.iter().take(8).fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
+    Ok(format!("{head:016x}"))
 }
 
 fn info(source: &ModelSource, dir: &Path, model: &Model, sae: Option<&Sae>, hash: String) -> ModelInfo {
@@ -165,7 +163,7 @@ mod tests {
         let assets = Assets::find();
         let choice = (DeviceChoice::Cpu, DtypeChoice::Auto);
         let loaded = load(&ModelSource::Demo, &assets, choice, &mut Quiet::default()).unwrap();
-        assert_eq!(loaded.info.hash.len(), HASH_DIGITS);
+        assert_eq!(loaded.info.hash.len(), 16);
         assert!(loaded.info.has_chat_template && loaded.info.n_sae_latents > 0);
         assert_eq!((loaded.info.n_layers, loaded.info.dtype.as_str()), (6, "f32"));
     }

@@ -16,6 +16,10 @@ pub(crate) struct Plan {
     pub(crate) compare_all: bool,
     /// Settings of every search, but for persona, method and seed.
     pub(crate) search: DiscoverySettings,
+    /// Points of each front that are measured on selection items, among the fluent ones and among the others.
+    pub(crate) n_judged: usize,
+    /// Most selection items used; all when absent.
+    pub(crate) max_select: Option<usize>,
     /// Questions for each strength of steering.
     pub(crate) n_dose: usize,
     /// Styles whose vectors are measured.
@@ -34,7 +38,9 @@ impl Plan {
                 personas: personas(&["sycophancy", "hallucination"]),
                 seeds,
                 compare_all: false,
-                search: DiscoverySettings { iterations: 24, population: 6, children: 16, n_contexts: 4, ..base },
+                search: DiscoverySettings { iterations: 20, population: 6, children: 16, n_contexts: 4, ..base },
+                n_judged: 6,
+                max_select: Some(50),
                 n_dose: 40,
                 styles: personas(&["pirate", "dog"]),
             }
@@ -43,7 +49,9 @@ impl Plan {
                 personas: personas(&["sycophancy", "hallucination", "myopia"]),
                 seeds,
                 compare_all: true,
-                search: DiscoverySettings { iterations: 40, population: 8, children: 20, n_contexts: 6, ..base },
+                search: DiscoverySettings { iterations: 32, population: 8, children: 20, n_contexts: 6, ..base },
+                n_judged: 8,
+                max_select: None,
                 n_dose: 80,
                 styles,
             }

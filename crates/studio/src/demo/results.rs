@@ -134,7 +134,7 @@ impl Manual {
     }
 }
 
-/// A paired exact test (McNemar).
+/// A paired exact test (McNemar's).
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Test {
     /// Decisions that match the persona under the chosen prompt alone.

@@ -55,7 +55,7 @@ fn curve(
     (how, strengths): (How, [f64; 5]),
     sink: &mut dyn Sink,
 ) -> Result<Curve, Problem> {
-    let shelf = Shelf { library: order.library, neutral: order.neutral, workspace: None };
+    let shelf = Shelf { library: order.library, neutral: order.neutral, workspace: None, max_select: None };
     // Here the raw vector is measured, as the slider adds it.
     let mut settings =
         DiscoverySettings { project_out: Vec::new(), ..plan.settings(persona, Method::Resga, order.seed) };

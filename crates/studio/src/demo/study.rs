@@ -25,7 +25,7 @@ const MAX_DOTS: usize = 1500;
 pub(super) fn run(order: &Order<'_>, plan: &Plan, persona: &str, sink: &mut dyn Sink) -> Result<PersonaStudy, Problem> {
     let seed = plan.seeds.first().copied().unwrap_or_default();
     let mut settings = plan.settings(persona, Method::Resga, seed);
-    let shelf = Shelf { library: order.library, neutral: order.neutral, workspace: None };
+    let shelf = Shelf { library: order.library, neutral: order.neutral, workspace: None, max_select: plan.max_select };
     sink.part(&format!("Extracting {persona}"));
     let material = Material::prepare(order.loaded, &shelf, &mut settings, sink)?;
     let landscape = material.landscape(&settings)?;
@@ -58,7 +58,7 @@ pub(super) fn run(order: &Order<'_>, plan: &Plan, persona: &str, sink: &mut dyn 
     for (settings, evaluations_of) in searches(plan, &settings, is_first || plan.compare_all) {
         let budget = evaluations_of.map(|i: usize| study.searches[i].evaluations);
         sink.part(&format!("{name}: {}, seed {}", discover::label(&settings), settings.seed));
-        search(&material, &settings, budget, &mut study, sink)?;
+        search(&material, &settings, (budget, plan.n_judged), &mut study, sink)?;
     }
     sink.part(&format!("{name}: held-out items"));
     report(&material, &settings, steering_times, &mut study, sink)?;
@@ -87,7 +87,7 @@ fn searches(plan: &Plan, first: &DiscoverySettings, compares: bool) -> Vec<(Disc
 fn search(
     material: &Material<'_>,
     settings: &DiscoverySettings,
-    evaluations: Option<u64>,
+    (evaluations, n_judged): (Option<u64>, usize),
     study: &mut PersonaStudy,
     sink: &mut dyn Sink,
 ) -> Result<(), Problem> {
@@ -104,7 +104,7 @@ fn search(
     })?;
     sink.check()?;
     let mut points = front::front(&found.history);
-    discover::judge_front(material, settings, &mut points, sink)?;
+    discover::judge_front(material, settings, (&mut points, n_judged), sink)?;
     let mut chosen = discover::chosen(settings, &points);
     if matches!(kind(settings), ConditionKind::RandomDirection | ConditionKind::RandomMutation) {
         chosen.truncate(1);

@@ -22,7 +22,7 @@ use super::options::{Global, Suite};
 use super::results::{BenchResult, Figure};
 use super::session::WatchSink;
 use crate::assets::Assets;
-use crate::jobs::Sink;
+use crate::jobs::Sink as _;
 use crate::problem;
 
 const N_PARENTS: u32 = 8;

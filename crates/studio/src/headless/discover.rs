@@ -27,7 +27,7 @@ pub fn discover(global: &Global, options: &DiscoverOptions) -> Result<DiscoverRe
     let session = Session::open(global, &options.model)?;
     // A vector of the library is read when it is asked for; nothing is added to the workspace from here.
     let workspace = settings.vector.is_some().then_some(&session.workspace);
-    let shelf = Shelf { library: &session.library, neutral: &session.neutral, workspace };
+    let shelf = Shelf { library: &session.library, neutral: &session.neutral, workspace, max_select: None };
     let folder = RunFolder::at(&options.out);
     let mut sink = WatchSink::new(global, format!("Discovering prompts for {}", settings.persona));
     let run = job::run(&session.loaded, &shelf, &settings, (&folder, options.resume), &mut sink)?;

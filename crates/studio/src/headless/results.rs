@@ -26,7 +26,7 @@ pub struct TraceResult {
 pub struct GradResult {
     /// File with `token_grad` f32 `[seq, vocab]`, `target` f32 `[1]`, `xent` f32 `[1]`.
     pub out: PathBuf,
-    /// ⟨resid_post at the last position, direction⟩.
+    /// ⟨`resid_post` at the last position, direction⟩.
     pub target: f64,
     /// Mean cross-entropy of the tokens after the first, nats.
     pub xent: f64,

@@ -15,7 +15,7 @@ use tiller_protocol::evaluation::{Behaviour, Condition, ConditionKind};
 use tiller_protocol::persona::{Item, Placement};
 use tiller_protocol::problem::Problem;
 
-use super::material::{Material, Shelf, condition, kind, sign};
+use super::material::{Material, Shelf, condition, kind, sign, spread};
 use super::{Report, Sink, flow};
 use crate::models::Loaded;
 use crate::plot;
@@ -172,8 +172,7 @@ impl Watch<'_> {
         let is_due =
             settings.check_every > 0 && run.iteration > 0 && run.iteration.is_multiple_of(settings.check_every);
         if is_due {
-            let items = &self.material.persona.select;
-            let items = &items[..items.len().min(settings.check_items.max(1))];
+            let items = &spread(&self.material.persona.select, settings.check_items.max(1));
             for i in choose::spread(front.len(), CHECKED) {
                 let candidate = &front[i].candidate;
                 if !self.known.contains_key(&candidate.id) {
@@ -278,7 +277,7 @@ fn finish(
     sink: &mut dyn Sink,
 ) -> Result<Vec<Condition>, Problem> {
     sink.check()?;
-    judge_front(material, settings, points, sink)?;
+    judge_front(material, settings, (points, JUDGED), sink)?;
     let mut chosen = chosen(settings, points);
     let total = baselines.conditions.len() + chosen.len();
     for (i, measured) in baselines.conditions.iter_mut().chain(&mut chosen).enumerate() {
@@ -307,14 +306,14 @@ pub(crate) fn held_out(
     }
 }
 
-/// Measures points of the front on all selection items: some of the fluent ones and some of the others.
+/// Measures points of the front on all selection items: at most `n` of the fluent ones and `n` of the others.
 ///
 /// # Errors
 /// A failure of the model, or a stop.
 pub(crate) fn judge_front(
     material: &Material<'_>,
     settings: &DiscoverySettings,
-    points: &mut [FrontPoint],
+    (points, n): (&mut [FrontPoint], usize),
     sink: &mut dyn Sink,
 ) -> Result<(), Problem> {
     for point in &mut *points {
@@ -322,9 +321,9 @@ pub(crate) fn judge_front(
     }
     let n_fluent = points.partition_point(|point| point.candidate.xent < choose::FLUENT_NATS);
     let rest = points.len() - n_fluent;
-    let picked = choose::spread(n_fluent, JUDGED)
+    let picked = choose::spread(n_fluent, n)
         .into_iter()
-        .chain(choose::spread(rest, JUDGED).into_iter().map(|i| n_fluent + i))
+        .chain(choose::spread(rest, n).into_iter().map(|i| n_fluent + i))
         .collect::<Vec<_>>();
     for (done, i) in picked.iter().enumerate() {
         sink.step(done, picked.len(), "points of the front");
@@ -431,7 +430,7 @@ mod tests {
         let neutral = Assets::find().unwrap().neutral().unwrap();
         let small = small_persona();
         let library = Library::new(vec![small.path().to_owned()]);
-        let shelf = Shelf { library: &library, neutral: &neutral, workspace: None };
+        let shelf = Shelf { library: &library, neutral: &neutral, workspace: None, max_select: None };
         run(demo(), &shelf, settings, (folder, resume), quiet).unwrap()
     }
 

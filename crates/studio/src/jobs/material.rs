@@ -3,7 +3,7 @@
 use tiller_discover::evaluate::Treatment;
 use tiller_discover::prompt_landscape::PromptLandscape;
 use tiller_discover::setup::RunData;
-use tiller_discover::{direction, pairs, resga, saega};
+use tiller_discover::{choose, direction, pairs, resga, saega};
 use tiller_engine::Edit;
 use tiller_protocol::discovery::{DiscoverySettings, Heading, Method, TargetDirection};
 use tiller_protocol::evaluation::{Behaviour, Condition, ConditionKind};
@@ -32,6 +32,8 @@ pub(crate) struct Shelf<'a> {
     pub(crate) neutral: &'a [String],
     /// The vector library, when it is to be used and added to.
     pub(crate) workspace: Option<&'a Workspace>,
+    /// Most selection items used; all when absent.
+    pub(crate) max_select: Option<usize>,
 }
 
 /// Everything a run is made from.
@@ -59,7 +61,10 @@ impl<'a> Material<'a> {
         settings: &mut DiscoverySettings,
         sink: &mut dyn Sink,
     ) -> Result<Self, Problem> {
-        let persona = shelf.library.load_any(&settings.persona)?;
+        let mut persona = shelf.library.load_any(&settings.persona)?;
+        if let Some(max) = shelf.max_select {
+            persona.select = spread(&persona.select, max);
+        }
         for (n, what) in [
             (persona.contexts.len(), "optimisation contexts"),
             (persona.select.len(), "selection items"),
@@ -155,6 +160,11 @@ impl<'a> Material<'a> {
     ) -> Result<Behaviour, Problem> {
         self.behaviour(items, &Treatment { prompt, placement, edits: &[] }, sink)
     }
+}
+
+/// At most `n` items, spread evenly: sets are ordered by kind, and each kind is to have its share.
+pub(crate) fn spread(items: &[Item], n: usize) -> Vec<Item> {
+    choose::spread(items.len(), n).into_iter().map(|i| items[i].clone()).collect()
 }
 
 /// A condition about which nothing is measured yet.

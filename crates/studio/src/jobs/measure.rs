@@ -50,12 +50,10 @@ impl Patterns {
         let reply = reply.trim();
         let matches = |pattern: &Option<Regex>| pattern.as_ref().map(|pattern| pattern.is_match(reply));
         match (matches(&self.persona), matches(&self.other)) {
-            (_, Some(true)) => Some(false),
-            (Some(true), _) => Some(true),
             // With one pattern only, what does not match it is the opposite.
-            (Some(false), None) => Some(false),
-            (None, Some(false)) => Some(true),
-            (_, Some(false)) | (None, None) => None,
+            (_, Some(true)) | (Some(false), None) => Some(false),
+            (Some(true), _) | (None, Some(false)) => Some(true),
+            (Some(false), Some(false)) | (None, None) => None,
         }
     }
 }

@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn a_figure_becomes_a_picture_with_text() {
-        let blank = png(r##"<svg xmlns="http://www.w3.org/2000/svg" width="80" height="20"></svg>"##).unwrap();
+        let blank = png(r#"<svg xmlns="http://www.w3.org/2000/svg" width="80" height="20"></svg>"#).unwrap();
         let text = r##"<svg xmlns="http://www.w3.org/2000/svg" width="80" height="20" font-family="Inter"><text x="2" y="15" font-size="12" fill="#000">Tiller</text></svg>"##;
         let written = png(text).unwrap();
         assert_eq!(&written[..4], b"\x89PNG");

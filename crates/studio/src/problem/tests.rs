@@ -89,7 +89,7 @@ fn disk_problems() {
     check(&settings_kept_aside(&reason, None), &["replaces"]);
     check(&workspace_in_use(&path), &["--workspace"]);
     check(&no_home(), &["--workspace"]);
-    check(&no_assets(&[path.clone()]), &["TILLER_ASSETS", "/w/runs"]);
+    check(&no_assets(std::slice::from_ref(&path)), &["TILLER_ASSETS", "/w/runs"]);
 }
 
 #[test]

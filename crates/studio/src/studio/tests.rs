@@ -8,7 +8,7 @@ use tiller_protocol::settings::ThemeChoice;
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn open(dir: &tempfile::TempDir) -> Studio {
     Studio::open(&StudioOptions { workspace: Some(dir.path().to_owned()), ..StudioOptions::default() }, Arc::new(|| ()))

@@ -33,8 +33,10 @@ pub struct Workspace {
     root: PathBuf,
     /// Held while this value lives; released by the system even after a crash.
     _lock: Option<File>,
+    /// Deletes a test's folder with the value.
     #[cfg(test)]
-    _temp: Option<tempfile::TempDir>,
+    #[expect(dead_code, reason = "held, never read")]
+    temp: Option<tempfile::TempDir>,
 }
 
 impl Workspace {
@@ -57,7 +59,7 @@ impl Workspace {
                 root,
                 _lock: Some(lock),
                 #[cfg(test)]
-                _temp: None,
+                temp: None,
             }),
             Err(TryLockError::WouldBlock) => Err(problem::workspace_in_use(&root)),
             Err(TryLockError::Error(error)) => Err(problem::write_failed(&path, &error)),
@@ -73,7 +75,7 @@ impl Workspace {
             root: resolve(dir)?,
             _lock: None,
             #[cfg(test)]
-            _temp: None,
+            temp: None,
         })
     }
 
@@ -92,7 +94,7 @@ impl Workspace {
     pub(crate) fn temp() -> Self {
         let dir = tempfile::tempdir().expect("tests may write to the temporary folder");
         let mut workspace = Self::open(Some(dir.path())).expect("a fresh folder is free");
-        workspace._temp = Some(dir);
+        workspace.temp = Some(dir);
         workspace
     }
 }
@@ -104,6 +106,17 @@ fn resolve(dir: Option<&Path>) -> Result<PathBuf, Problem> {
             .map(|dirs| dirs.data_dir().to_owned())
             .ok_or_else(problem::no_home),
     }
+}
+
+/// `folder/stemEND`, or with `-2`, `-3`, … before the end when that is taken.
+fn free_path(folder: &Path, stem: &str, end: &str) -> PathBuf {
+    let mut path = folder.join(format!("{stem}{end}"));
+    let mut n = 1;
+    while path.exists() {
+        n += 1;
+        path = folder.join(format!("{stem}-{n}{end}"));
+    }
+    path
 }
 
 /// Refuses names that would leave their folder or hide a file.

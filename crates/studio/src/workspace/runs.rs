@@ -15,7 +15,7 @@ use tiller_protocol::problem::Problem;
 
 use super::document::{self, Envelope};
 use super::vectors::sub_folders;
-use super::{Workspace, atomic, check_name};
+use super::{Workspace, atomic, check_name, free_path};
 use crate::problem;
 
 /// The folder of one run.
@@ -151,14 +151,6 @@ impl RunFolder {
         document::read_json::<Envelope<RunResult>>(&self.dir.join("result.json")).map(|read| read.body)
     }
 
-    /// The resolved settings.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
-    pub(crate) fn settings(&self) -> Result<DiscoverySettings, Problem> {
-        document::read_toml(&self.dir.join("run.toml"))
-    }
-
     fn candidates_path(&self) -> PathBuf {
         self.dir.join("candidates.jsonl")
     }
@@ -167,13 +159,10 @@ impl RunFolder {
 impl Workspace {
     /// A folder for a new run: `stamp` (which sorts by time) and what it is about.
     pub(crate) fn new_run(&self, stamp: &str, settings: &DiscoverySettings) -> RunFolder {
-        let about = format!("{stamp}-{}-{:?}", settings.persona, settings.method).to_lowercase();
-        let runs = self.root.join("runs");
-        let free = (1..)
-            .map(|n| if n == 1 { about.clone() } else { format!("{about}-{n}") })
-            .map(|name| runs.join(name))
-            .find(|dir| !dir.exists());
-        RunFolder::at(&free.unwrap_or_else(|| runs.join(about)))
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let persona: String = settings.persona.chars().map(plain).collect();
+        let about = format!("{stamp}-{persona}-{:?}", settings.method).to_lowercase();
+        RunFolder::at(&free_path(&self.root.join("runs"), &about, ""))
     }
 
     /// Saved runs, newest first, and what could not be read. Runs that never ended are left out.
@@ -227,7 +216,6 @@ mod tests {
             folder.append(&[candidate(0), candidate(1)]).unwrap();
             folder.append(&[candidate(2)]).unwrap();
             assert_eq!(folder.candidates().unwrap(), [candidate(0), candidate(1), candidate(2)]);
-            assert_eq!(folder.settings().unwrap(), settings);
             let front = vec![FrontPoint { candidate: candidate(2), lambda_range: Some((0.5, 1.0)), select: None }];
             let result = RunResult {
                 id: folder.id(),

@@ -5,7 +5,7 @@ use std::fs;
 use tiller_protocol::problem::Problem;
 use tiller_protocol::settings::AppSettings;
 
-use super::{Workspace, document};
+use super::{Workspace, document, free_path};
 use crate::problem;
 
 impl Workspace {
@@ -18,10 +18,7 @@ impl Workspace {
         match document::read_toml(&path) {
             Ok(settings) => (settings, None),
             Err(reason) => {
-                let aside = (0..)
-                    .map(|n| self.root.join(format!("settings.unreadable-{n}.toml")))
-                    .find(|aside| !aside.exists())
-                    .unwrap_or_else(|| path.with_extension("unreadable"));
+                let aside = free_path(&self.root, "settings.unreadable", ".toml");
                 let kept = fs::rename(&path, &aside).is_ok();
                 (AppSettings::default(), Some(problem::settings_kept_aside(&reason, kept.then_some(&aside))))
             }
@@ -60,8 +57,9 @@ mod tests {
             fs::write(workspace.root().join("settings.toml"), text).unwrap();
             let (settings, problem) = workspace.load_settings();
             assert_eq!(settings, AppSettings::default());
-            assert!(problem.unwrap().next_step.contains(&format!("unreadable-{n}")));
-            let aside = workspace.root().join(format!("settings.unreadable-{n}.toml"));
+            let name = ["settings.unreadable.toml", "settings.unreadable-2.toml"][n];
+            assert!(problem.unwrap().next_step.contains(name));
+            let aside = workspace.root().join(name);
             assert_eq!(fs::read_to_string(aside).unwrap(), text);
         }
     }
