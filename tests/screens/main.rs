@@ -165,7 +165,7 @@ fn discover_live() {
         desk.press("Zoom to front");
         desk.shot("discover-live-front");
         let plot = desk.harness.get_by_label_contains("Pareto plot").rect();
-        desk.harness.hover_at(egui::pos2(plot.left() + 0.3 * plot.width(), plot.top() + 0.18 * plot.height()));
+        desk.harness.hover_at(plot.min + egui::vec2(0.313, 0.295) * plot.size());
         desk.shot("discover-live-hover");
         desk.press("Stop");
         assert!(desk.harness.state().commands.contains(&Command::Cancel(job)));
@@ -265,6 +265,21 @@ fn smallest_window() {
     desk.shot("small-chat");
     desk.press("Discover");
     desk.shot("small-discover");
+    desk.press("Start");
+    let job = desk.last_job();
+    let (conditions, targets) = samples::baselines();
+    desk.report(Event::Baselines { job, conditions, targets });
+    for progress in samples::progress(2_000) {
+        desk.report(Event::Discovery { job, progress: Box::new(progress) });
+    }
+    desk.shot("small-discover-run");
+    desk.report(Event::DiscoveryDone { job, run: Box::new(samples::result()) });
+    desk.shot("small-discover-results");
+    desk.press("Collapse");
+    desk.shot("narrow-rail");
+    desk.press("Chat");
+    desk.press("Sampling");
+    desk.shot("small-chat-sampling");
 }
 
 /// The window alone (layout and tessellation, without a graphics card) leaves room in a frame of 16 ms while a run

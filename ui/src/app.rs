@@ -330,8 +330,7 @@ impl App {
             }
             Event::Progress { job, done, total, unit, elapsed_secs } => {
                 if let Some(current) = shared.job.as_mut().filter(|current| current.id == job) {
-                    (current.done, current.total, current.elapsed_secs) = (done, total, elapsed_secs);
-                    current.unit = unit;
+                    current.progress((done, total), unit, elapsed_secs);
                 }
             }
             Event::ModelReady { job, info } => self.model_ready(job, *info),

@@ -47,6 +47,8 @@ pub(crate) struct Job {
     pub(crate) unit: String,
     /// Seconds since it began.
     pub(crate) elapsed_secs: f64,
+    /// Done and seconds when the present unit was first counted: a job may count baselines, then iterations.
+    phase: (u64, f64),
     /// Stop was asked for.
     pub(crate) stopping: bool,
 }
@@ -62,6 +64,7 @@ impl Job {
             total: 0,
             unit: String::new(),
             elapsed_secs: 0.0,
+            phase: (0, 0.0),
             stopping: false,
         }
     }
@@ -71,9 +74,44 @@ impl Job {
         (self.total > 0).then(|| self.done as f32 / self.total as f32)
     }
 
-    /// Seconds left at the average speed so far.
+    /// Takes in how far the job is.
+    pub(crate) fn progress(&mut self, (done, total): (u64, u64), unit: String, elapsed_secs: f64) {
+        if unit != self.unit || done < self.done {
+            self.phase = (done.min(1), self.elapsed_secs.max(elapsed_secs - 1.0));
+            self.unit = unit;
+        }
+        (self.done, self.total, self.elapsed_secs) = (done, total, elapsed_secs);
+    }
+
+    /// Units per second in the present phase, once it can be told.
+    pub(crate) fn rate(&self) -> Option<f64> {
+        let (first, began) = self.phase;
+        let (done, secs) = (self.done.saturating_sub(first), self.elapsed_secs - began);
+        (done > 0 && secs > 0.5).then(|| done as f64 / secs)
+    }
+
+    /// Seconds left in the present phase at its speed so far.
     pub(crate) fn secs_left(&self) -> Option<f64> {
-        (self.total > self.done && self.done > 0)
-            .then(|| self.elapsed_secs / self.done as f64 * (self.total - self.done) as f64)
+        let rate = self.rate()?;
+        (self.total > self.done).then(|| (self.total - self.done) as f64 / rate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speed_is_told_for_each_phase() {
+        let mut job = Job::new(JobId(1), Purpose::Discover, "Discovering");
+        job.progress((10, 80), "iterations".to_owned(), 5.0);
+        job.progress((60, 80), "iterations".to_owned(), 29.0);
+        let rate = job.rate().unwrap();
+        assert!((2.0..2.7).contains(&rate), "{rate}");
+        job.progress((0, 13), "held-out checks".to_owned(), 30.0);
+        assert_eq!(job.rate(), None);
+        job.progress((4, 13), "held-out checks".to_owned(), 34.0);
+        let left = job.secs_left().unwrap();
+        assert!((8.0..13.0).contains(&left), "{left}");
     }
 }

@@ -42,9 +42,12 @@ pub(crate) fn in_words(job: &Job) -> String {
     } else if job.done > 0 {
         parts.push(format!("{} {}", count(job.done), job.unit));
     }
-    if job.done > 0 && job.elapsed_secs > 0.5 {
-        let rate = job.done as f64 / job.elapsed_secs;
-        parts.push(if rate >= 10.0 { format!("{rate:.0} per second") } else { format!("{rate:.1} per second") });
+    if let Some(rate) = job.rate() {
+        parts.push(match rate {
+            10.0.. => format!("{rate:.0} per second"),
+            0.5.. => format!("{rate:.1} per second"),
+            _ => format!("{} each", duration(1.0 / rate)),
+        });
         if let Some(left) = job.secs_left() {
             parts.push(format!("{} left", duration(left)));
         }

@@ -70,8 +70,12 @@ fn replies(ui: &mut Ui, cache: &mut CommonMarkCache, exchange: &Exchange) -> Opt
     let mut copied = None;
     match &exchange.plain {
         Some(plain) => {
-            let plain =
-                Shown { reply: plain, title: "Plain", colour: palette(ui).secondary, copy_name: "Copy plain reply" };
+            let plain = Shown {
+                reply: plain,
+                title: "Plain model",
+                colour: palette(ui).secondary,
+                copy_name: "Copy plain reply",
+            };
             levelled(ui, |ui, column, height| {
                 let shown = if column == 0 { &steered } else { &plain };
                 let (copy, natural) = shown.draw(ui, cache, height);

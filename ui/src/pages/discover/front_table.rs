@@ -24,13 +24,13 @@ pub(super) fn show(ui: &mut Ui, view: &mut RunView) {
     }
     let columns = [
         Column::remainder().at_least(180.0).clip(true),
-        Column::exact(150.0),
-        Column::exact(70.0),
-        Column::exact(96.0),
+        Column::exact(110.0),
+        Column::exact(56.0),
+        Column::exact(84.0),
     ];
     let heads = [
         ("Prompt", "Exactly as it is to be pasted"),
-        ("Fluency (cross-entropy)", "Nats per token; lower is more fluent"),
+        ("Fluency (nats)", "Cross-entropy of the prompt, nats per token; lower is more fluent"),
         ("Effect", "In the objective's unit; higher is better"),
         ("Persona rate", "On selection questions, once measured"),
     ];

@@ -196,11 +196,11 @@ const HEADS: [(&str, &str); 5] = [
 
 fn conditions(ui: &mut Ui, rows: &[Row<'_>]) {
     let columns = [
-        Column::remainder().at_least(150.0).clip(true),
-        Column::exact(186.0),
-        Column::exact(76.0),
-        Column::exact(72.0),
+        Column::remainder().at_least(96.0).clip(true),
+        Column::exact((0.28 * ui.available_width()).clamp(120.0, 190.0)),
         Column::exact(62.0),
+        Column::exact(62.0),
+        Column::exact(54.0),
     ];
     table::builder(ui, "conditions", &columns)
         .vscroll(false)

@@ -49,6 +49,9 @@ fn scores(ui: &mut Ui, view: &RunView, candidate: &Candidate) {
             ui.label(theme::secondary(ui, "not measured yet"));
         }
     });
+    if let Some(words) = view.reference_rates() {
+        ui.label(theme::note(ui, words));
+    }
     line(ui, "Found in", |ui| {
         ui.label(format!("iteration {}", candidate.iteration));
     });

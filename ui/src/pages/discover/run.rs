@@ -13,8 +13,10 @@ use crate::theme::{self, palette, space};
 use crate::widgets::badge::{self, Tone};
 use crate::widgets::{card, progress, segmented, stat};
 
-/// Width of the right column.
-const ASIDE: f32 = 332.0;
+/// Width of the right column in a wide window and in a narrow one.
+const ASIDE: (f32, f32) = (332.0, 284.0);
+/// From this page width on the window is wide.
+const WIDE: f32 = 960.0;
 /// Room kept for the table under the plot.
 const TABLE: f32 = 236.0;
 
@@ -23,8 +25,9 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared, view: &mut RunView, running
     ui.horizontal_top(|ui| {
         ui.spacing_mut().item_spacing.x = space::L;
         let height = ui.available_height();
+        let aside = if ui.available_width() >= WIDE { ASIDE.0 } else { ASIDE.1 };
         ui.vertical(|ui| {
-            ui.set_width(ui.available_width() - ASIDE - space::L);
+            ui.set_width(ui.available_width() - aside - space::L);
             ui.set_min_height(height);
             if view.tab == Tab::Results && view.result.is_some() {
                 tabs(ui, view, running);
@@ -39,7 +42,7 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared, view: &mut RunView, running
             }
         });
         ui.vertical(|ui| {
-            ui.set_width(ASIDE);
+            ui.set_width(aside);
             egui::ScrollArea::vertical().id_salt("run aside").auto_shrink([false, false]).show(ui, |ui| {
                 state_card(ui, shared, view, running);
                 ui.add_space(space::S);
@@ -131,7 +134,7 @@ fn state_card(ui: &mut Ui, shared: &mut Shared, view: &RunView, running: bool) {
 
 fn small_stat(ui: &mut Ui, name: &str, value: &str) {
     ui.vertical(|ui| {
-        ui.set_width(90.0);
+        ui.set_width(78.0);
         ui.spacing_mut().item_spacing.y = 0.0;
         ui.label(theme::note(ui, name));
         ui.label(theme::strong(value).color(palette(ui).text));

@@ -6,6 +6,7 @@ use tiller_protocol::discovery::{
 use tiller_protocol::evaluation::{Condition, ConditionKind};
 
 use super::points::{Course, PointStore};
+use crate::number::percent;
 
 /// Which table is under the plot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +99,21 @@ impl RunView {
     /// The front's entry of a candidate.
     pub(crate) fn on_front(&self, id: u64) -> Option<&FrontPoint> {
         self.front.iter().find(|point| point.candidate.id == id)
+    }
+
+    /// What no prompt and the manual prompts do on the same selection questions, in words.
+    pub(crate) fn reference_rates(&self) -> Option<String> {
+        let of = |condition: &Condition| condition.select.as_ref().map(|behaviour| behaviour.persona.rate);
+        let conditions = || self.baselines.iter().map(|baseline| &baseline.condition);
+        let plain = conditions().find(|condition| condition.kind == ConditionKind::NoPrompt).and_then(of)?;
+        let manual: Vec<f64> =
+            conditions().filter(|condition| condition.kind == ConditionKind::Manual).filter_map(of).collect();
+        let plain = format!("Without a prompt {}", percent(plain));
+        if manual.is_empty() {
+            return Some(plain);
+        }
+        let mean = manual.iter().sum::<f64>() / manual.len() as f64;
+        Some(format!("{plain}; {} manual prompts {} on average", manual.len(), percent(mean)))
     }
 
     /// What a rising effect means, in words: `less sycophantic`.
