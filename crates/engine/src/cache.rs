@@ -10,7 +10,7 @@ use crate::error::Result;
 ///
 /// Held in parts, so that a longer cache shares those of the one it extends. Positions being optimised must never be
 /// in a cache: no gradient passes through it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct KvCache {
     /// Parts with the number of tokens used of each.
     pub(crate) parts: Vec<(Arc<KvPart>, usize)>,

@@ -47,7 +47,8 @@ impl Model {
         let mut kept: Vec<Vec<Tensor>> = vec![Vec::new(); if request.keep_kv { request.tree.nodes().len() } else { 0 }];
         for block in 0..=last_block {
             let attention = shared.attention(block);
-            let passed = self.weights.blocks[block].forward(&x, &shared.rotation, &attention)?;
+            let needed = needed_rows(request, &shared.plan, block, last_block);
+            let passed = self.weights.blocks[block].forward(&x, &shared.rotation, &attention, needed)?;
             for (node, kept) in shared.plan.nodes.iter().zip(&mut kept) {
                 kept.push(passed.keys_and_values((node.start, node.len), &attention)?);
             }
@@ -102,8 +103,13 @@ impl Model {
                 "block {block} is not run: the pass stops after block {last}"
             )));
         }
-        if request.keep_kv && request.early.is_some() {
-            return Err(EngineError::BadRequest("caches cannot be kept when nodes leave early".to_owned()));
+        if request.early.is_some() && (request.keep_kv || request.rows.is_some()) {
+            return Err(EngineError::BadRequest("nodes leave early: caches and single rows cannot be had".to_owned()));
+        }
+        let n_tokens = request.tree.n_tokens();
+        let ascending = request.rows.is_none_or(|rows| rows.is_sorted_by(|a, b| a < b));
+        if !ascending || request.rows.is_some_and(|rows| rows.last().is_some_and(|&row| row as usize >= n_tokens)) {
+            return Err(EngineError::BadRequest(format!("the rows needed are not ascending among {n_tokens}")));
         }
         let wanted = (request.tree.n_tokens(), self.config.d_model);
         if let Some(embeds) = request.embeds.filter(|embeds| embeds.dims() != [wanted.0, wanted.1]) {
@@ -115,6 +121,20 @@ impl Model {
         }
         Ok(last)
     }
+}
+
+/// Rows whose residual stream is needed after a block, when not all are.
+fn needed_rows(request: &Request<'_>, plan: &Plan, block: usize, last_block: usize) -> Option<Arc<[u32]>> {
+    if block == last_block && request.early.is_none() {
+        return request.rows.map(Arc::from);
+    }
+    let early = request.early.filter(|early| early.after_block == block)?;
+    let mut rows = Vec::new();
+    for (idx, node) in plan.nodes.iter().enumerate() {
+        let first = if early.keep.contains(&idx) { node.start } else { node.start + node.len - 1 };
+        rows.extend((first..node.start + node.len).map(|row| row as u32));
+    }
+    Some(rows.into())
 }
 
 fn node_caches(

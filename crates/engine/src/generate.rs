@@ -52,21 +52,22 @@ pub fn generate(
 ) -> Result<Vec<Generated>> {
     let mut writers = replies.iter().map(|reply| Writer::new(model, reply, sampling)).collect::<Result<Vec<_>>>()?;
     loop {
-        for idx in 0..writers.len() {
-            let Some((resid, writer)) = writers[idx].next_resid() else { continue };
-            let text = writer.draw(model, &resid, sampling)?;
-            let stop = on_text(idx, &text).is_break();
-            if stop {
+        step(model, replies, &mut writers)?;
+        let writing: Vec<usize> = (0..writers.len()).filter(|&idx| writers[idx].reason.is_none()).collect();
+        if writing.is_empty() {
+            break;
+        }
+        let resids: Vec<&Tensor> = writing.iter().filter_map(|&idx| writers[idx].cache.last_resid()).collect();
+        let logits = model.logits(&Tensor::cat(&resids, 0)?)?;
+        for (row, &idx) in writing.iter().enumerate() {
+            let text = writers[idx].draw(model, logits.get(row)?, sampling)?;
+            if on_text(idx, &text).is_break() {
                 for writer in writers.iter_mut().filter(|writer| writer.reason.is_none()) {
                     writer.end(model, EndReason::Stopped)?;
                 }
                 break;
             }
         }
-        if writers.iter().all(|writer| writer.reason.is_some()) {
-            break;
-        }
-        step(model, replies, &mut writers)?;
     }
     Ok(writers
         .into_iter()
@@ -78,26 +79,38 @@ pub fn generate(
         .collect())
 }
 
-/// One forward over the tokens drawn last. Replies with the same edits share it.
+/// Tokens run at once while prompts are read.
+const TOKENS_PER_PASS: usize = 4096;
+
+/// Runs what each reply has not run yet: its prompt, or the token drawn last. Replies with the same edits share a pass.
 fn step(model: &Model, replies: &[Reply<'_>], writers: &mut [Writer]) -> Result<()> {
-    let mut groups: Vec<(Arc<Vec<Edit>>, Vec<usize>)> = Vec::new();
+    let mut groups: Vec<(Arc<Vec<Edit>>, Vec<usize>, usize)> = Vec::new();
     for (idx, (reply, writer)) in replies.iter().zip(writers.iter()).enumerate() {
         if writer.reason.is_none() {
-            let edits = (reply.edits)();
-            match groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &edits)) {
-                Some((_, members)) => members.push(idx),
-                None => groups.push((edits, vec![idx])),
+            let (edits, n) = ((reply.edits)(), writer.pending.len());
+            let fits =
+                |known: &Arc<Vec<Edit>>, tokens: usize| Arc::ptr_eq(known, &edits) && tokens + n <= TOKENS_PER_PASS;
+            match groups.iter_mut().find(|(known, _, tokens)| fits(known, *tokens)) {
+                Some((_, members, tokens)) => {
+                    members.push(idx);
+                    *tokens += n;
+                }
+                None => groups.push((edits, vec![idx], n)),
             }
         }
     }
-    for (edits, members) in groups {
+    for (edits, members, _) in groups {
         let mut tree = TokenTree::new();
+        let mut last_rows = Vec::with_capacity(members.len());
         for (i, &idx) in members.iter().enumerate() {
-            let ids = writers[idx].ids.last().copied().into_iter().collect();
-            tree.push(Node { parent: Parent::Cache(i), ids, ends_prompt: false, is_reply: true });
+            let is_reply = !writers[idx].cache.is_empty();
+            let ids = std::mem::take(&mut writers[idx].pending);
+            let node = tree.push(Node { parent: Parent::Cache(i), ids, ends_prompt: !is_reply, is_reply });
+            last_rows.push(tree.last_row(node) as u32);
         }
         let caches: Vec<&KvCache> = members.iter().map(|&idx| &writers[idx].cache).collect();
-        let request = Request { caches: &caches, edits: &edits, keep_kv: true, ..Request::new(&tree) };
+        let rows = Some(last_rows.as_slice());
+        let request = Request { caches: &caches, edits: &edits, keep_kv: true, rows, ..Request::new(&tree) };
         let out = model.forward(&request)?;
         for (&idx, cache) in members.iter().zip(out.caches) {
             writers[idx].cache = cache;
@@ -109,6 +122,8 @@ fn step(model: &Model, replies: &[Reply<'_>], writers: &mut [Writer]) -> Result<
 /// State of one reply.
 struct Writer {
     cache: KvCache,
+    /// Tokens that are not in the cache yet.
+    pending: Vec<u32>,
     ids: Vec<u32>,
     text: String,
     decoder: StreamDecoder,
@@ -119,29 +134,25 @@ struct Writer {
 impl Writer {
     fn new(model: &Model, reply: &Reply<'_>, sampling: &Sampling) -> Result<Self> {
         let max = model.config().context_len;
+        if reply.prompt.is_empty() {
+            return Err(EngineError::BadRequest("the prompt is empty".to_owned()));
+        }
         if reply.prompt.len() >= max {
             return Err(EngineError::ContextOverflow { len: reply.prompt.len() + 1, max });
         }
-        let tree = TokenTree::sequence(&reply.prompt);
-        let edits = (reply.edits)();
-        let mut out = model.forward(&Request { edits: &edits, keep_kv: true, ..Request::new(&tree) })?;
-        let Some(cache) = out.caches.pop() else {
-            return Err(EngineError::BadRequest("the prompt is empty".to_owned()));
-        };
-        let reason = (sampling.max_tokens == 0).then_some(EndReason::MaxTokens);
-        let processor = LogitsProcessor::from_sampling(sampling.seed, draw(sampling));
-        Ok(Self { cache, ids: Vec::new(), text: String::new(), decoder: StreamDecoder::default(), processor, reason })
+        Ok(Self {
+            cache: KvCache::default(),
+            pending: reply.prompt.clone(),
+            ids: Vec::new(),
+            text: String::new(),
+            decoder: StreamDecoder::default(),
+            processor: LogitsProcessor::from_sampling(sampling.seed, draw(sampling)),
+            reason: (sampling.max_tokens == 0).then_some(EndReason::MaxTokens),
+        })
     }
 
-    /// The residual to draw from, unless the reply has ended.
-    fn next_resid(&mut self) -> Option<(Tensor, &mut Self)> {
-        let resid = self.cache.last_resid().filter(|_| self.reason.is_none())?.clone();
-        Some((resid, self))
-    }
-
-    /// Draws the next token and returns the text that has become certain.
-    fn draw(&mut self, model: &Model, resid: &Tensor, sampling: &Sampling) -> Result<String> {
-        let mut logits = model.logits(resid)?.squeeze(0)?;
+    /// Draws the next token from `[vocab]` logits and returns the text that has become certain.
+    fn draw(&mut self, model: &Model, mut logits: Tensor, sampling: &Sampling) -> Result<String> {
         if sampling.repetition_penalty != 1.0 {
             logits = apply_repeat_penalty(&logits, sampling.repetition_penalty as f32, &self.ids)?;
         }
@@ -153,6 +164,7 @@ impl Writer {
             return self.end(model, EndReason::EndOfTurn);
         }
         self.ids.push(id);
+        self.pending.push(id);
         let mut text = self.decoder.push(model.tokenizer(), id)?;
         self.text += &text;
         if self.ids.len() >= sampling.max_tokens {

@@ -44,7 +44,10 @@ pub struct Request<'a> {
     pub last_block: Option<usize>,
     /// Return the cache of every node.
     pub keep_kv: bool,
-    /// Some nodes need not go through all blocks; excludes `keep_kv`.
+    /// Rows needed from the last block that runs, ascending; `None` is all. The others are spared most of that block's
+    /// work: in [`Output::last`], and in that block's capture, they mean nothing.
+    pub rows: Option<&'a [u32]>,
+    /// Some nodes need not go through all blocks; excludes `keep_kv` and `rows`.
     pub early: Option<EarlyExit<'a>>,
 }
 
@@ -52,6 +55,8 @@ pub struct Request<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct EarlyExit<'a> {
     /// Block after which only the kept nodes go on. Captures of later blocks and [`Output::last`] hold their rows alone.
+    /// In the capture of this block only the last row of each leaving node has a meaning: the others were spared most
+    /// of its work. When it is the last block anyway, all rows stay in place.
     pub after_block: usize,
     /// Indices of the nodes that go on, ascending; a node's ancestors in the tree must be among them.
     pub keep: &'a [usize],
@@ -68,6 +73,7 @@ impl<'a> Request<'a> {
             capture: &[],
             last_block: None,
             keep_kv: false,
+            rows: None,
             early: None,
         }
     }
@@ -176,7 +182,9 @@ impl Model {
         let parent = if past.is_some() { Parent::Cache(0) } else { Parent::Root };
         tree.push(Node { parent, ids: ids.to_vec(), ends_prompt: false, is_reply: false });
         let caches: Vec<&KvCache> = past.into_iter().collect();
-        let mut out = self.forward(&Request { caches: &caches, keep_kv: true, ..Request::new(&tree) })?;
+        let last = [ids.len().saturating_sub(1) as u32];
+        let request = Request { caches: &caches, keep_kv: true, rows: Some(&last), ..Request::new(&tree) };
+        let mut out = self.forward(&request)?;
         out.caches.pop().ok_or_else(|| EngineError::BadRequest("there are no tokens".to_owned()))
     }
 

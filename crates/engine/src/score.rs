@@ -117,6 +117,14 @@ impl Scored {
             .collect()
     }
 
+    /// Rows used, ascending.
+    fn needed(&self) -> Vec<u32> {
+        let mut rows = self.rows.clone();
+        rows.sort_unstable();
+        rows.dedup();
+        rows
+    }
+
     fn losses(&self, model: &Model, last: &Tensor) -> Result<Vec<f32>> {
         if self.rows.is_empty() {
             return Ok(Vec::new());
@@ -151,13 +159,14 @@ impl Batch {
     }
 
     fn run(&self, model: &Model, choices: &[Choice], edits: &[Edit], scores: &mut [Vec<f64>]) -> Result<()> {
-        let out = model.forward(&Request { edits, ..Request::new(&self.trie.tree) })?;
         let mut scored = Scored::default();
         let slots: Vec<Vec<usize>> = self
             .wanted
             .iter()
             .map(|(choice, answer, rows)| scored.add(rows, &choices[*choice].answers[*answer]))
             .collect();
+        let rows = scored.needed();
+        let out = model.forward(&Request { edits, rows: Some(&rows), ..Request::new(&self.trie.tree) })?;
         let losses = scored.losses(model, &out.last)?;
         for ((choice, _, _), slots) in self.wanted.iter().zip(slots) {
             scores[*choice].push(slots.iter().map(|&slot| -f64::from(losses[slot])).sum());

@@ -67,12 +67,35 @@ fn nodes_that_leave_early_change_nothing_for_the_others() {
     let full = model.forward(&Request { capture: &[0, 2], ..Request::new(&tree) }).unwrap();
     let early = Some(EarlyExit { after_block: 0, keep: &[a, c] });
     let out = model.forward(&Request { capture: &[0, 2], early, ..Request::new(&tree) }).unwrap();
-    close(&out.resid_post[0].1, &full.resid_post[0].1, 0.0);
+    for node in 0..3 {
+        let row = |out: &crate::Output| out.resid_post[0].1.narrow(0, tree.last_row(node), 1).unwrap();
+        close(&row(&out), &row(&full), 3e-6);
+    }
     assert_eq!(out.last.dims(), [9, 40]);
     close(&out.last.narrow(0, 0, 5).unwrap(), &full.last.narrow(0, 0, 5).unwrap(), 3e-6);
     close(&out.last.narrow(0, 5, 4).unwrap(), &full.last.narrow(0, tree.offset(c), 4).unwrap(), 3e-6);
+    let early = Some(EarlyExit { after_block: 2, keep: &[a, c] });
+    let out = model.forward(&Request { early, ..Request::new(&tree) }).unwrap();
+    for (first, len) in [(0, 5), (11, 1), (tree.offset(c), 4)] {
+        close(&out.last.narrow(0, first, len).unwrap(), &full.last.narrow(0, first, len).unwrap(), 3e-6);
+    }
     let early = Some(EarlyExit { after_block: 0, keep: &[c] });
     assert!(model.forward(&Request { early, ..Request::new(&tree) }).is_err());
+}
+
+#[test]
+fn single_rows_of_the_last_block_are_the_same() {
+    let model = model();
+    let mut tree = TokenTree::new();
+    let a = tree.push(node(Parent::Root, &ids(5, 1)));
+    tree.push(node(Parent::Node { node: a, len: 5 }, &ids(7, 2)));
+    let full = model.forward(&Request::new(&tree)).unwrap().last;
+    let last = model.forward(&Request { rows: Some(&[1, 4, 11]), ..Request::new(&tree) }).unwrap().last;
+    for row in [1, 4, 11] {
+        close(&last.narrow(0, row, 1).unwrap(), &full.narrow(0, row, 1).unwrap(), 3e-6);
+    }
+    assert!(model.forward(&Request { rows: Some(&[4, 1]), ..Request::new(&tree) }).is_err());
+    assert!(model.forward(&Request { rows: Some(&[12]), ..Request::new(&tree) }).is_err());
 }
 
 #[test]

@@ -114,8 +114,9 @@ struct Task {
 }
 
 impl Attention {
-    /// Rows of queries, keys and values `[n, width]` to mixed values `[n, n_heads * head_dim]`.
-    pub(crate) fn forward(&self, qkv: &[f32]) -> Result<Vec<f32>> {
+    /// Rows of queries, keys and values `[n, width]` to mixed values `[n, n_heads * head_dim]`, of all rows or of some
+    /// (ascending).
+    pub(crate) fn forward(&self, qkv: &[f32], rows: Option<&[u32]>) -> Result<Vec<f32>> {
         let (n, q_dim) = (self.plan.n_tokens, self.heads.q_dim());
         if qkv.len() != n * self.heads.width() {
             bail!("attention over {n} rows was given {} values", qkv.len());
@@ -123,16 +124,13 @@ impl Attention {
         let parts: Vec<_> = self.parts.iter().map(Values::of).collect();
         let parts = parts.iter().map(Values::slice).collect::<Result<Vec<_>>>()?;
         let source = Source { heads: self.heads, qkv, parts };
-        let mut out = vec![0.0; n * q_dim];
-        let mut tasks = Vec::new();
+        let mut out = vec![0.0; rows.map_or(n, <[u32]>::len) * q_dim];
         let mut rest = out.as_mut_slice();
-        for (idx, node) in self.plan.nodes.iter().enumerate() {
-            for first in (0..node.len).step_by(QUERIES_PER_TASK) {
-                let n = QUERIES_PER_TASK.min(node.len - first);
-                let (rows, tail) = rest.split_at_mut(n * q_dim);
-                rest = tail;
-                tasks.push((Task { node: idx, first, n }, rows));
-            }
+        let mut tasks = Vec::new();
+        for task in self.tasks(rows) {
+            let (rows, tail) = rest.split_at_mut(task.n * q_dim);
+            rest = tail;
+            tasks.push((task, rows));
         }
         if let [(task, rows)] = tasks.as_mut_slice() {
             source.run(&self.plan, task, rows, &mut Scratch::default());
@@ -142,6 +140,28 @@ impl Attention {
             });
         }
         Ok(out)
+    }
+
+    fn tasks(&self, rows: Option<&[u32]>) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        let mut rest = rows;
+        for (node, planned) in self.plan.nodes.iter().enumerate() {
+            let end = planned.start + planned.len;
+            let runs = match &mut rest {
+                None => vec![(0, planned.len)],
+                Some(rows) => {
+                    let (own, others) = rows.split_at(rows.partition_point(|&row| (row as usize) < end));
+                    *rows = others;
+                    let runs = own.chunk_by(|a, b| a + 1 == *b);
+                    runs.map(|run| (run[0] as usize - planned.start, run.len())).collect()
+                }
+            };
+            for (start, len) in runs {
+                let firsts = (start..start + len).step_by(QUERIES_PER_TASK);
+                tasks.extend(firsts.map(|first| Task { node, first, n: QUERIES_PER_TASK.min(start + len - first) }));
+            }
+        }
+        tasks
     }
 }
 

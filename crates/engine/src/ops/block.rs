@@ -4,6 +4,7 @@
 //! some rows at a time; backward written out, from what the forward kept. As weights are constants, the gradient needs
 //! only the inputs of the norms, of the attention and of the gate. The tape then holds one entry for each block.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
@@ -39,8 +40,15 @@ enum Qkv {
 }
 
 impl Block {
-    /// Runs the block on `x` `[n, d_model]`; the gradient passes.
-    pub(crate) fn forward(&self, x: &Tensor, rotation: &Rotation, attention: &Attention) -> Result<Passed> {
+    /// Runs the block on `x` `[n, d_model]`; the gradient passes. Only the `needed` rows (ascending; `None` is all) need
+    /// go through all of it: what the others hold means nothing.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        rotation: &Rotation,
+        attention: &Attention,
+        needed: Option<Arc<[u32]>>,
+    ) -> Result<Passed> {
         if !is_fused(x) {
             return self.composite(x, rotation, attention);
         }
@@ -49,6 +57,7 @@ impl Block {
             block: self.clone(),
             rotation: rotation.clone(),
             attention: attention.clone(),
+            needed,
             for_gradient: x.track_op(),
             kept: Arc::clone(&kept),
         };
@@ -94,6 +103,7 @@ struct BlockOp {
     block: Block,
     rotation: Rotation,
     attention: Attention,
+    needed: Option<Arc<[u32]>>,
     for_gradient: bool,
     kept: Arc<Mutex<Kept>>,
 }
@@ -103,9 +113,9 @@ struct BlockOp {
 struct Kept {
     /// `[n, qkv_dim]`, rotated.
     qkv: Vec<f32>,
-    /// Residual stream between attention and MLP, `[n, d_model]`; for gradients only.
+    /// Residual stream between attention and MLP, `[n_needed, d_model]`; for gradients only.
     middle: Vec<f32>,
-    /// Gate and up, `[n, 2 * d_mlp]`; for gradients only.
+    /// Gate and up, `[n_needed, 2 * d_mlp]`; for gradients only.
     both: Vec<f32>,
 }
 
@@ -129,7 +139,7 @@ impl BlockOp {
     /// Adds the MLP's output to `x` in place; with `both`, leaves the inputs of the gate there.
     fn add_mlp(&self, x: &mut [f32], mut both: Option<&mut [f32]>) -> Result<()> {
         let (d, wide) = (self.block.gate_up.n_in(), self.block.gate_up.n_out());
-        let rows = ROWS_AT_ONCE.min(x.len() / d);
+        let rows = ROWS_AT_ONCE.min(x.len() / d).max(1);
         let mut normed = vec![0.0; rows * d];
         let mut gated = vec![0.0; rows * wide / 2];
         let mut own = vec![0.0; if both.is_some() { 0 } else { rows * wide }];
@@ -148,23 +158,52 @@ impl BlockOp {
         Ok(())
     }
 
+    /// Gradient of the input, given `grad` of the output, both `[n, d_model]`. A row that is not needed passes its own
+    /// through, as the forward did.
     fn gradient(&self, x: &[f32], grad: &[f32], kept: &Kept) -> Result<Vec<f32>> {
         let Block { attn_norm, qkv, o, mlp_norm, gate_up, down } = &self.block;
-        let n = x.len() / qkv.n_in();
-        let mut dx = grad.to_vec();
-        let mut d_normed = vec![0.0; x.len()];
-        let mut d_gated = vec![0.0; n * down.n_in()];
-        down.backward_into(&mut d_gated, grad, false)?;
+        let (d, n) = (qkv.n_in(), x.len() / qkv.n_in());
+        let grad_needed = self.gathered(grad, d);
+        let n_needed = grad_needed.len() / d;
+        let mut d_middle = grad_needed.to_vec();
+        let mut d_gated = vec![0.0; n_needed * down.n_in()];
+        down.backward_into(&mut d_gated, &grad_needed, false)?;
         let d_both = mlp::gate_backward(&kept.both, &d_gated, gate_up.n_out());
+        let mut d_normed = vec![0.0; n_needed * d];
         gate_up.backward_into(&mut d_normed, &d_both, false)?;
-        mlp_norm.backward_add(&mut dx, &kept.middle, &d_normed)?;
-        let mut d_mixed = vec![0.0; n * o.n_in()];
-        o.backward_into(&mut d_mixed, &dx, false)?;
-        let mut d_qkv = self.attention.backward(&kept.qkv, &d_mixed)?;
+        mlp_norm.backward_add(&mut d_middle, &kept.middle, &d_normed)?;
+        let mut d_mixed = vec![0.0; n_needed * o.n_in()];
+        o.backward_into(&mut d_mixed, &d_middle, false)?;
+        let mut dx = grad.to_vec();
+        self.scatter(&mut dx, &d_middle, d);
+        let mut d_all = vec![0.0; n * o.n_in()];
+        self.scatter(&mut d_all, &d_mixed, o.n_in());
+        let mut d_qkv = self.attention.backward(&kept.qkv, &d_all)?;
         self.rotation.apply(&mut d_qkv, qkv.n_out(), -1.0);
+        d_normed.resize(n * d, 0.0);
         qkv.backward_into(&mut d_normed, &d_qkv, false)?;
         attn_norm.backward_add(&mut dx, x, &d_normed)?;
         Ok(dx)
+    }
+
+    /// The needed rows of `from` `[n, width]`.
+    fn gathered<'a>(&self, from: &'a [f32], width: usize) -> Cow<'a, [f32]> {
+        match &self.needed {
+            None => Cow::Borrowed(from),
+            Some(rows) => rows.iter().flat_map(|&row| &from[row as usize * width..][..width]).copied().collect(),
+        }
+    }
+
+    /// Writes the needed rows back to their places.
+    fn scatter(&self, to: &mut [f32], rows: &[f32], width: usize) {
+        match &self.needed {
+            None => to.copy_from_slice(rows),
+            Some(needed) => {
+                for (&row, from) in needed.iter().zip(rows.chunks_exact(width)) {
+                    to[row as usize * width..][..width].copy_from_slice(from);
+                }
+            }
+        }
     }
 }
 
@@ -176,24 +215,32 @@ impl CustomOp1 for BlockOp {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = values(storage, layout)?;
         let mut kept = Kept { qkv: self.queries_keys_values(x)?, ..Kept::default() };
-        let mixed = self.attention.forward(&kept.qkv)?;
-        let mut out = x.to_vec();
-        self.block.o.forward_into(&mut out, &mixed, true)?;
+        let d = self.block.qkv.n_in();
+        let mixed = self.attention.forward(&kept.qkv, self.needed.as_deref())?;
+        let mut rows = self.gathered(x, d).into_owned();
+        self.block.o.forward_into(&mut rows, &mixed, true)?;
         drop(mixed);
         if self.for_gradient {
-            kept.middle.clone_from(&out);
-            kept.both = vec![0.0; x.len() / self.block.gate_up.n_in() * self.block.gate_up.n_out()];
-            self.add_mlp(&mut out, Some(&mut kept.both))?;
+            kept.middle.clone_from(&rows);
+            kept.both = vec![0.0; rows.len() / d * self.block.gate_up.n_out()];
+            self.add_mlp(&mut rows, Some(&mut kept.both))?;
         } else {
-            self.add_mlp(&mut out, None)?;
+            self.add_mlp(&mut rows, None)?;
         }
+        let out = if self.needed.is_none() {
+            rows
+        } else {
+            let mut out = x.to_vec();
+            self.scatter(&mut out, &rows, d);
+            out
+        };
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
     fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.both.is_empty() {
+        if !self.for_gradient {
             bail!("a block that ran without a tape was asked for a gradient");
         }
         let grad = grad.contiguous()?;

@@ -69,6 +69,7 @@ impl Linear {
         match self.orientation {
             Orientation::InOut if n == 1 => in_out_product(out, x, weight, add),
             Orientation::OutIn if n == 1 => out_in_product(out, x, weight, add),
+            _ if n <= FEW_ROWS && weight.len() < PARALLEL_FROM => self.few_rows(out, x, weight, add),
             Orientation::InOut => matmul(out, View::new(x, n, n_in), View::new(weight, n_in, n_out), add),
             Orientation::OutIn => matmul(out, View::new(x, n, n_in), View::new(weight, n_out, n_in).t(), add),
         }
@@ -137,33 +138,85 @@ impl CustomOp1 for Linear {
 /// Products below this many weights run on the calling thread: waking another costs more.
 const PARALLEL_FROM: usize = 1 << 19;
 
-kernel! {
-    /// `out += x·W[:, first..first + out.len()]` for one row, `W` `[x.len(), stride]`.
-    fn add_columns(out: &'k mut [f32], x: &'k [f32], weight: &'k [f32], first: usize, stride: usize) {
-        let n = out.len();
-        let (quads, rest) = x.as_chunks::<4>();
-        for (q, quad) in quads.iter().enumerate() {
-            let row = |i: usize| &weight[(4 * q + i) * stride + first..][..n];
-            let (a, b, c, d) = (row(0), row(1), row(2), row(3));
-            for i in 0..n {
-                let low = quad[0].mul_add(a[i], quad[1] * b[i]);
-                let high = quad[2].mul_add(c[i], quad[3] * d[i]);
-                out[i] += low + high;
-            }
+/// Up to this many rows a small weight is read once, row by row, for all of them; more rows pay for packing it.
+const FEW_ROWS: usize = 8;
+
+/// Outputs of a row that are summed at a time, so that they and the weights they need stay in the fastest cache.
+const COLUMNS_AT_ONCE: usize = 1024;
+
+impl Linear {
+    fn few_rows(&self, out: &mut [f32], x: &[f32], weight: &[f32], add: bool) {
+        if !add {
+            out.fill(0.0);
         }
-        for (i, &value) in rest.iter().enumerate() {
-            let row = &weight[(4 * quads.len() + i) * stride + first..][..n];
-            for (out, w) in out.iter_mut().zip(row) {
-                *out = value.mul_add(*w, *out);
+        let (n_in, n_out) = (self.n_in(), self.n_out());
+        match self.orientation {
+            Orientation::InOut => {
+                for first in (0..n_out).step_by(COLUMNS_AT_ONCE) {
+                    let columns = first..n_out.min(first + COLUMNS_AT_ONCE);
+                    add_column_block(out, x, weight, columns, (n_in, n_out));
+                }
             }
+            Orientation::OutIn => add_dot_block(out, x, weight, (n_in, n_out)),
         }
     }
 }
 
 kernel! {
-    fn add_dots(out: &'k mut [f32], x: &'k [f32], weight: &'k [f32]) {
-        for (out, row) in out.iter_mut().zip(weight.chunks_exact(x.len())) {
-            *out += dot(x, row);
+    /// `out[:, columns] += x·W[:, columns]` for rows `out` `[n, n_out]`, `x` `[n, n_in]`.
+    fn add_column_block(
+        out: &'k mut [f32],
+        x: &'k [f32],
+        weight: &'k [f32],
+        columns: Range<usize>,
+        shape: (usize, usize),
+    ) {
+        let (n_in, n_out) = shape;
+        for i in (0..n_in).step_by(4) {
+            let rows = &weight[i * n_out..(i + 4).min(n_in) * n_out];
+            for (out, x) in out.chunks_exact_mut(n_out).zip(x.chunks_exact(n_in)) {
+                add_weighted(&mut out[columns.clone()], &x[i..(i + 4).min(n_in)], rows, columns.start, n_out);
+            }
+        }
+    }
+}
+
+/// `out += Σ x[i]·row i`, rows of `stride` values from column `first` on; at most four rows.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "inlined into each instruction set's version")]
+fn add_weighted(out: &mut [f32], x: &[f32], rows: &[f32], first: usize, stride: usize) {
+    let n = out.len();
+    let row = |i: usize| &rows[i * stride + first..][..n];
+    if let &[p, q, r, s] = x {
+        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        for i in 0..n {
+            out[i] += p.mul_add(a[i], q * b[i]) + r.mul_add(c[i], s * d[i]);
+        }
+        return;
+    }
+    for (i, &value) in x.iter().enumerate() {
+        for (out, w) in out.iter_mut().zip(row(i)) {
+            *out = value.mul_add(*w, *out);
+        }
+    }
+}
+
+kernel! {
+    /// `out[first..] += x·W[:, first..]` for one row, `W` `[x.len(), stride]`.
+    fn add_columns(out: &'k mut [f32], x: &'k [f32], weight: &'k [f32], first: usize, stride: usize) {
+        for (x, rows) in x.chunks(4).zip(weight.chunks(4 * stride)) {
+            add_weighted(out, x, rows, first, stride);
+        }
+    }
+}
+
+kernel! {
+    fn add_dot_block(out: &'k mut [f32], x: &'k [f32], weight: &'k [f32], shape: (usize, usize)) {
+        let (n_in, n_out) = shape;
+        for (column, row) in weight.chunks_exact(n_in).enumerate() {
+            for (out, x) in out.chunks_exact_mut(n_out).zip(x.chunks_exact(n_in)) {
+                out[column] += dot(x, row);
+            }
         }
     }
 }
@@ -185,11 +238,15 @@ fn out_in_product(out: &mut [f32], x: &[f32], weight: &[f32], add: bool) {
     if !add {
         out.fill(0.0);
     }
+    let dots = |out: &mut [f32], rows: &[f32]| {
+        let n_out = out.len();
+        add_dot_block(out, x, rows, (x.len(), n_out));
+    };
     let width = task_width(out.len(), weight.len());
     if width >= out.len() {
-        return add_dots(out, x, weight);
+        return dots(out, weight);
     }
-    out.par_chunks_mut(width).zip(weight.par_chunks(width * x.len())).for_each(|(out, rows)| add_dots(out, x, rows));
+    out.par_chunks_mut(width).zip(weight.par_chunks(width * x.len())).for_each(|(out, rows)| dots(out, rows));
 }
 
 /// Outputs per task of a one-row product.

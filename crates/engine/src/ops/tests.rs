@@ -126,7 +126,11 @@ fn attention_bodies_agree_over_a_branching_tree() {
     let (attention, x) = branching();
     let flat = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let forward = |x: &Tensor| {
-        Tensor::from_vec(attention.forward(&flat(x))?, (attention.plan.n_tokens, attention.heads.q_dim()), x.device())
+        Tensor::from_vec(
+            attention.forward(&flat(x), None)?,
+            (attention.plan.n_tokens, attention.heads.q_dim()),
+            x.device(),
+        )
     };
     let (expected, expected_grad) = value_and_gradient(&|x| attention.composite(x), &x);
     close(&forward(&x).unwrap(), &expected, 5e-6);
@@ -163,12 +167,21 @@ fn block_bodies_agree_over_a_branching_tree() {
     let block = &model.weights.blocks[1];
     let x = noise(&[attention.plan.n_tokens, 40], 0.4);
     check(
-        &|x| Ok(block.forward(x, &rotation, &attention)?.x),
+        &|x| Ok(block.forward(x, &rotation, &attention, None)?.x),
         &|x| Ok(block.composite(x, &rotation, &attention)?.x),
         &x,
     );
+    // Some rows alone: the others take no part, neither forward nor backward.
+    let rows: Vec<u32> = (0..attention.plan.n_tokens as u32).filter(|row| row % 5 != 2).collect();
+    let index = Tensor::new(rows.as_slice(), x.device()).unwrap();
+    let needed = Some(Arc::from(rows.as_slice()));
+    check(
+        &|x| block.forward(x, &rotation, &attention, needed.clone())?.x.index_select(&index, 0),
+        &|x| block.composite(x, &rotation, &attention)?.x.index_select(&index, 0),
+        &x,
+    );
     let keys = |passed: crate::ops::block::Passed| passed.keys_and_values((3, 9), &attention).unwrap();
-    let fused = keys(block.forward(&x, &rotation, &attention).unwrap());
+    let fused = keys(block.forward(&x, &rotation, &attention, None).unwrap());
     close(&fused, &keys(block.composite(&x, &rotation, &attention).unwrap()), 5e-6);
 }
 
