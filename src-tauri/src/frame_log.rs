@@ -1,7 +1,7 @@
 //! Frame times for measurement: `TILLER_FRAME_LOG=FILE` writes one CSV row for each drawn frame.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{LineWriter, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const HEADER: &str = "frame,at_ms,interval_ms,intake_ms,draw_ms,previous_total_m
 
 /// The open log.
 pub(crate) struct FrameLog {
-    file: BufWriter<File>,
+    file: LineWriter<File>,
     started: Instant,
     last: Option<Instant>,
     n_frames: u64,
@@ -33,7 +33,7 @@ impl FrameLog {
     }
 
     fn create(path: &Path, started: Instant) -> std::io::Result<Self> {
-        let mut file = BufWriter::new(File::create(path)?);
+        let mut file = LineWriter::new(File::create(path)?);
         writeln!(file, "{HEADER}")?;
         Ok(Self { file, started, last: None, n_frames: 0 })
     }
