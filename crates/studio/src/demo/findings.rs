@@ -98,8 +98,12 @@ fn manual(study: &PersonaStudy) -> Option<String> {
 fn letters(study: &PersonaStudy) -> Option<String> {
     let report = study.conditions[study.chosen?].report.as_ref()?;
     let (written, swapped) = (report.as_written?, report.swapped?);
-    let agrees = written.low <= swapped.rate && swapped.rate <= written.high;
-    let verdict = if agrees { "they agree within the interval" } else { "they differ by more than the interval" };
+    let agrees = swapped.low <= written.rate && written.rate <= swapped.high;
+    let verdict = if agrees {
+        "the rate as written lies within the exchanged one's interval"
+    } else {
+        "they differ by more than the exchanged one's interval"
+    };
     let collapse = if is_letter_collapse(report) {
         " The model nearly always says the same letter, so the rate means little."
     } else {
@@ -178,7 +182,8 @@ fn proposers(study: &PersonaStudy) -> Option<String> {
 
 fn curve(curve: &Curve) -> String {
     let rates: Vec<String> = curve.points.iter().map(|dose| format!("{:.0}", dose.rate.rate * 100.0)).collect();
-    let shape = if curve.is_monotone { "rises with every step" } else { "does not rise with every step" };
+    let shape =
+        if curve.is_monotone { "never falls from one strength to the next" } else { "falls somewhere on the way" };
     let harm = match (curve.how, curve.perplexity_ratio) {
         (How::Letters, _) | (_, None) => String::new(),
         (How::Replies, Some(ratio)) if ratio <= INTACT => {

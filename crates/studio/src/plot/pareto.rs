@@ -125,13 +125,18 @@ fn stepped(points: &[(f64, f64)], x: &Scale, y: &Scale) -> Vec<(f64, f64)> {
     steps
 }
 
-/// Names of series with their markers, in a row under the title.
+/// Names of series with their markers, in rows under the title.
 pub(super) fn legend<'a>(svg: &mut Svg, names: impl Iterator<Item = &'a str>) {
-    let mut at = AREA.left - 36.0;
+    let (start, row) = (AREA.left - 36.0, 16.0);
+    let mut at = (start, 44.0);
     for (i, name) in names.enumerate() {
-        svg.marker((at, 46.0), i, colour(i));
-        svg.text((at + 10.0, 50.0), Anchor::Start, LABEL, name);
-        at += 34.0 + width(name, LABEL.size);
+        let right = at.0 + 10.0 + width(name, LABEL.size);
+        if right > AREA.right && at.0 > start {
+            at = (start, at.1 + row);
+        }
+        svg.marker(at, i, colour(i));
+        svg.text((at.0 + 10.0, at.1 + 4.0), Anchor::Start, LABEL, name);
+        at.0 += 34.0 + width(name, LABEL.size);
     }
 }
 
