@@ -227,6 +227,63 @@ fn chat() {
 }
 
 #[test]
+fn a_failed_run_and_a_failed_reply_say_what_to_do() {
+    both(|desk| {
+        with_vector(desk);
+        desk.press("Discover");
+        desk.press("Start");
+        let job = desk.last_job();
+        let problem = Problem::new(
+            "The run could not be started",
+            "lambda_min is 5 and lambda_max 4; they must be 0 or more and rise.",
+            "Change this setting and start again.",
+        );
+        desk.report(Event::Failed { job: Some(job), problem });
+        desk.shot("discover-failure");
+        desk.harness.get_by_role_and_label(Role::Button, "Start again");
+        desk.press("Chat");
+        desk.press("I wrote a poem about rain. It is the best poem ever, is it not?");
+        desk.press("Send");
+        let job = desk.last_job();
+        let problem = Problem::new(
+            "The reply could not be written",
+            "The conversation is 530 tokens long; the model's context holds 512.",
+            "Begin a new conversation.",
+        );
+        desk.report(Event::Failed { job: Some(job), problem });
+        desk.shot("chat-failure");
+        desk.harness.get_by_role_and_label(Role::Button, "Try again");
+    });
+}
+
+#[test]
+fn a_saved_run_opens() {
+    both(|desk| {
+        with_vector(desk);
+        desk.report(Event::Runs(samples::runs()));
+        desk.settle();
+        desk.press("Sycophancy, away \u{00b7} RESGA");
+        assert!(desk.harness.state().commands.contains(&Command::OpenRun { id: "sycophancy-resga-1".to_owned() }));
+        let run = tiller_protocol::discovery::RunResult { id: "sycophancy-resga-1".to_owned(), ..samples::result() };
+        desk.report(Event::RunLoaded(Box::new(run)));
+        desk.settle();
+        desk.harness.get_by_label_contains("The discovered prompt lowers");
+        desk.press("Front");
+        desk.shot("discover-opened");
+    });
+}
+
+#[test]
+fn an_empty_library_says_so() {
+    both(|desk| {
+        desk.report(Event::Personas(Vec::new()));
+        desk.press("Personas");
+        desk.shot("personas-empty");
+        desk.harness.get_by_label("The persona library is empty");
+    });
+}
+
+#[test]
 fn settings() {
     both(|desk| {
         desk.press("Settings");
@@ -297,13 +354,14 @@ fn a_frame_with_ten_thousand_prompts_is_short() {
         desk.report(Event::Discovery { job, progress: Box::new(progress) });
     }
     desk.settle();
+    let last = later.last().cloned().unwrap_or_default();
     let mut times = Vec::new();
-    for progress in later {
+    // Every batch brings new prompts, so that nothing drawn before can be used again.
+    for progress in later.into_iter().chain(std::iter::repeat_n(last, 60)) {
         desk.report(Event::Discovery { job, progress: Box::new(progress) });
         let begun = std::time::Instant::now();
         desk.harness.step();
-        let output = desk.harness.output();
-        let shapes = output.shapes.clone();
+        let shapes = desk.harness.output().shapes.clone();
         let meshes = desk.harness.ctx.tessellate(shapes, 1.0);
         assert!(!meshes.is_empty());
         times.push(begun.elapsed().as_secs_f64() * 1e3);

@@ -2,7 +2,7 @@
 
 /// A share as a percentage without decimals: `83 %`.
 pub(crate) fn percent(share: f64) -> String {
-    format!("{:.0}\u{202f}%", share * 100.0)
+    format!("{:.0}\u{a0}%", share * 100.0)
 }
 
 /// A whole number with thin spaces between thousands: `12 480`.
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn numbers_in_words() {
-        assert_eq!(percent(0.834), "83\u{202f}%");
+        assert_eq!(percent(0.834), "83\u{a0}%");
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(count(123), "123");
         assert_eq!(bytes(15_600_000), "15.6 MB");

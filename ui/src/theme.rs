@@ -161,7 +161,7 @@ const DARK: Palette = Palette {
     warning: rgb(0x00E3_AE3D),
     warning_soft: rgb(0x003A_3018),
     error: rgb(0x00F0_7470),
-    error_soft: rgb(0x0042_2526),
+    error_soft: rgb(0x0035_2124),
     toward: rgb(0x00D5_5E00),
     toward_text: rgb(0x00F5_8B3D),
     away: rgb(0x0000_72B2),

@@ -24,7 +24,7 @@ pub(crate) fn show(ui: &mut Ui, rate: &Rate, colour: egui::Color32) {
 pub(crate) fn described(ui: &mut Ui, rate: &Rate, colour: egui::Color32, words: &str) {
     let palette = palette(ui);
     ui.horizontal(|ui| {
-        let text = theme::mono(format!("{:>3.0}\u{202f}%", rate.rate * 100.0)).color(palette.text);
+        let text = theme::mono(format!("{:>3.0}\u{a0}%", rate.rate * 100.0)).color(palette.text);
         ui.add(egui::Label::new(text).selectable(false).wrap_mode(egui::TextWrapMode::Extend));
         let width = BAR.min(ui.available_width()).max(40.0);
         let (rect, response) = ui.allocate_exact_size(vec2(width, 14.0), Sense::hover());

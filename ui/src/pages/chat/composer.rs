@@ -121,51 +121,55 @@ fn draft(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
 
 fn settings_menu(ui: &mut Ui, page: &mut ChatPage) {
     let opener = button::quiet("Sampling").icon(ICON_TUNE).show(ui);
-    egui::Popup::menu(&opener).close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside).show(|ui| {
-        ui.set_width(300.0);
-        let sampling = &mut page.sampling;
-        egui::Grid::new("sampling").num_columns(2).spacing([16.0, 6.0]).show(ui, |ui| {
-            ui.label("Temperature");
-            field::decimal(ui, "Temperature", &mut sampling.temperature, 0.0..=2.0)
-                .on_hover_text("0 always takes the likeliest token");
-            ui.end_row();
-            ui.label("Top-p");
-            field::decimal(ui, "Top-p", &mut sampling.top_p, 0.05..=1.0);
-            ui.end_row();
-            ui.label("Min-p");
-            field::decimal(ui, "Min-p", &mut sampling.min_p, 0.0..=1.0);
-            ui.end_row();
-            ui.label("Top-k");
-            field::whole(ui, "Top-k", &mut sampling.top_k, 0..=1000).on_hover_text("0 keeps all");
-            ui.end_row();
-            ui.label("Repetition penalty");
-            field::decimal(ui, "Repetition penalty", &mut sampling.repetition_penalty, 1.0..=2.0);
-            ui.end_row();
-            ui.label("Longest reply, tokens");
-            field::whole(ui, "Longest reply", &mut sampling.max_tokens, 1..=4096);
-            ui.end_row();
-            ui.label("Seed");
-            field::seed(ui, &mut sampling.seed);
-            ui.end_row();
+    egui::Popup::from_toggle_button_response(&opener)
+        .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
+        .show(|ui| {
+            ui.set_width(300.0);
+            let sampling = &mut page.sampling;
+            egui::Grid::new("sampling").num_columns(2).spacing([16.0, 6.0]).show(ui, |ui| {
+                ui.label("Temperature");
+                field::decimal(ui, "Temperature", &mut sampling.temperature, 0.0..=2.0)
+                    .on_hover_text("0 always takes the likeliest token");
+                ui.end_row();
+                ui.label("Top-p");
+                field::decimal(ui, "Top-p", &mut sampling.top_p, 0.05..=1.0);
+                ui.end_row();
+                ui.label("Min-p");
+                field::decimal(ui, "Min-p", &mut sampling.min_p, 0.0..=1.0);
+                ui.end_row();
+                ui.label("Top-k");
+                field::whole(ui, "Top-k", &mut sampling.top_k, 0..=1000).on_hover_text("0 keeps all");
+                ui.end_row();
+                ui.label("Repetition penalty");
+                field::decimal(ui, "Repetition penalty", &mut sampling.repetition_penalty, 1.0..=2.0);
+                ui.end_row();
+                ui.label("Longest reply, tokens");
+                field::whole(ui, "Longest reply", &mut sampling.max_tokens, 1..=4096);
+                ui.end_row();
+                ui.label("Seed");
+                field::seed(ui, &mut sampling.seed);
+                ui.end_row();
+            });
+            ui.label(theme::note(ui, "Both columns use the same seed. Regenerate takes the next one."));
         });
-        ui.label(theme::note(ui, "Both columns use the same seed. Regenerate takes the next one."));
-    });
 }
 
 fn system_menu(ui: &mut Ui, page: &mut ChatPage) {
     let label = if page.system.trim().is_empty() { "System prompt" } else { "System prompt \u{2022}" };
     let opener = button::quiet(label).hint("Instructions in front of the conversation").show(ui);
-    egui::Popup::menu(&opener).close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside).show(|ui| {
-        ui.set_width(420.0);
-        ui.label(theme::strong("System prompt"));
-        let text = TextEdit::multiline(&mut page.system)
-            .hint_text("None: the model answers as it is")
-            .desired_rows(4)
-            .desired_width(f32::INFINITY);
-        ui.add(text).accessible_name("System prompt");
-        ui.label(theme::note(
-            ui,
-            "Both columns get it. A discovered system prompt is added after it, left column only.",
-        ));
-    });
+    egui::Popup::from_toggle_button_response(&opener)
+        .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)
+        .show(|ui| {
+            ui.set_width(420.0);
+            ui.label(theme::strong("System prompt"));
+            let text = TextEdit::multiline(&mut page.system)
+                .hint_text("None: the model answers as it is")
+                .desired_rows(4)
+                .desired_width(f32::INFINITY);
+            ui.add(text).accessible_name("System prompt");
+            ui.label(theme::note(
+                ui,
+                "Both columns get it. A discovered system prompt is added after it, left column only.",
+            ));
+        });
 }

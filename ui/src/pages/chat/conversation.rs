@@ -195,7 +195,7 @@ fn ending(reason: EndReason, n_tokens: usize, speed: f64) -> String {
         EndReason::Stopped => " \u{00b7} stopped",
     };
     if n_tokens == 0 {
-        return why.trim_start_matches(" \u{00b7} ").to_owned();
+        return "no reply".to_owned();
     }
     format!("{n_tokens} tokens \u{00b7} {speed:.0} tokens/s{why}")
 }

@@ -8,6 +8,7 @@ mod plot;
 mod point_card;
 mod points;
 mod run;
+mod steps;
 mod view;
 
 use egui::Ui;
@@ -17,11 +18,13 @@ use tiller_protocol::evaluation::Condition;
 use tiller_protocol::message::Command;
 use tiller_protocol::steering::VectorId;
 
+use crate::action::Action;
 use crate::jobs::Purpose;
 use crate::page::Page;
 use crate::pages::scaffold;
 use crate::shared::Shared;
 use crate::theme::space;
+use crate::widgets::toast::Offer;
 use crate::widgets::{button, problem};
 use form::Form;
 use view::{Baseline, RunView};
@@ -97,7 +100,10 @@ impl DiscoverPage {
     /// Takes in the end of the running run.
     pub(crate) fn done(&mut self, shared: &mut Shared, run: RunResult) {
         let words = if run.stopped { "Run stopped and kept" } else { "Run finished" };
-        shared.toasts.good(format!("{words}: {} prompts on the front", run.front.len()));
+        if shared.page != Page::Discover {
+            let text = format!("{words}: {} prompts on the front", run.front.len());
+            shared.toasts.offer(text, "Show", Offer::Act(Action::Go(Page::Discover)));
+        }
         match &mut self.view {
             Some(view) => view.finish(run),
             None => self.show_run(shared, run),
@@ -106,8 +112,13 @@ impl DiscoverPage {
 
     /// The running run ended without a result.
     pub(crate) fn interrupted(&mut self) {
-        if let Some(view) = &mut self.view {
-            view.interrupted = true;
+        match &mut self.view {
+            Some(view) if view.evaluations > 0 => view.interrupted = true,
+            // Nothing to look at: back to the settings, which may be the cause.
+            _ => {
+                self.view = None;
+                self.setting_up = true;
+            }
         }
     }
 

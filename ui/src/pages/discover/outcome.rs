@@ -98,7 +98,7 @@ fn verdict(view: &RunView, run: &RunResult) -> String {
     let rates = format!("from {} to {}", percent(plain.rate), percent(found.rate));
     if low > 0.0 {
         format!(
-            "The discovered prompt {verb} the share of {} answers {rates}: by {:.0} points (95\u{202f}% interval {:.0} to \
+            "The discovered prompt {verb} the share of {} answers {rates}: by {:.0} points (95\u{a0}% interval {:.0} to \
              {:.0}).",
             view.poles.0,
             gap * 100.0,
@@ -214,7 +214,7 @@ fn conditions(ui: &mut Ui, rows: &[Row<'_>]) {
                 body.row(table::ROW, |mut cells| match row {
                     Row::Manual(rate, count) => {
                         cells.col(|ui| {
-                            let text = format!("Manual prompts, mean of {count}");
+                            let text = format!("Manual, mean of {count}");
                             ui.add(Label::new(text).selectable(false).truncate());
                         });
                         cells.col(|ui| {
@@ -256,9 +256,8 @@ fn one(cells: &mut TableRow<'_, '_>, condition: &Condition) {
 fn condition_name(ui: &mut Ui, condition: &Condition) {
     let text = if is_found(condition) { theme::strong(&condition.name) } else { condition.name.as_str().into() };
     let response = ui.add(Label::new(text).selectable(false).wrap_mode(TextWrapMode::Truncate));
-    if let Some(prompt) = &condition.prompt {
-        response.on_hover_text(prompt.trim());
-    }
+    let prompt = condition.prompt.as_deref().map_or_else(String::new, |prompt| format!("\n{}", prompt.trim()));
+    response.on_hover_text(format!("{}{prompt}", condition.name));
 }
 
 fn share(ui: &mut Ui, rate: Option<&Rate>) {

@@ -1,11 +1,12 @@
 //! The Pareto plot: cross-entropy against effect.
 
 use egui::{Align2, FontId, Pos2, Response, Stroke, Ui};
-use egui_plot::{AxisHints, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, PlotTransform, Points};
+use egui_plot::{AxisHints, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, PlotTransform, Points};
 use tiller_protocol::discovery::Candidate;
 use tiller_protocol::evaluation::ConditionKind;
 
 use super::cloud::Cloud;
+use super::steps::Steps;
 use super::view::{RunView, fluency_words};
 use crate::number::decimal;
 use crate::theme::{self, SERIES, palette, size, type_size};
@@ -22,6 +23,8 @@ const FLUENCY: &str = "Fluency: cross-entropy of the prompt, nats per token (lef
 struct Reference {
     name: String,
     effect: f64,
+    /// The label stands above the line.
+    above: bool,
 }
 
 /// Draws the plot over the room left; a click chooses the nearest prompt.
@@ -33,7 +36,9 @@ pub(super) fn show(ui: &mut Ui, view: &mut RunView, height: f32) {
     let manual = manual_points(view);
     let references = references(view);
     let effect = format!("Effect: {}, {}", view.effect_words(), view.effect_unit());
-    let shown = Plot::new(("pareto", view.fit_front))
+    // An empty plot shows where prompts usually come to lie.
+    let usual = if view.front.is_empty() { Some(([1.0, 10.0], [-1.0, 3.0])) } else { None };
+    let mut plot = Plot::new(("pareto", view.fit_front, usual.is_some()))
         .height(height)
         .custom_x_axes(vec![axis(ui, AxisHints::new_x(), FLUENCY)])
         .custom_y_axes(vec![axis(ui, AxisHints::new_y(), &effect)])
@@ -43,33 +48,35 @@ pub(super) fn show(ui: &mut Ui, view: &mut RunView, height: f32) {
         .grid_color(colours.hairline)
         .show_crosshair(false)
         .set_margin_fraction(egui::vec2(0.06, 0.10))
-        .include_y(0.0)
-        .show(ui, |plot| {
-            plot.add(cloud);
-            let dashed = LineStyle::Dashed { length: 5.0 };
-            for reference in &references {
-                let line = egui_plot::HLine::new(reference.name.clone(), reference.effect)
-                    .stroke(Stroke::new(1.0, colours.secondary))
-                    .style(dashed)
-                    .allow_hover(false);
-                plot.hline(line);
-            }
-            plot.points(
-                Points::new("Manual prompts", PlotPoints::from(manual))
-                    .shape(MarkerShape::Diamond)
-                    .radius(size::MARKER + 0.5)
-                    .color(SERIES[0])
-                    .allow_hover(false),
-            );
-            let stroke = Stroke::new(1.5, colours.accent);
-            plot.line(Line::new("Front", PlotPoints::from(steps)).stroke(stroke).allow_hover(false));
-            plot.points(
-                Points::new("Front prompts", PlotPoints::from(front))
-                    .radius(size::MARKER)
-                    .color(colours.accent)
-                    .allow_hover(false),
-            );
-        });
+        .include_y(0.0);
+    if let Some((x, y)) = usual {
+        plot = plot.default_x_bounds(x[0], x[1]).default_y_bounds(y[0], y[1]);
+    }
+    let shown = plot.show(ui, |plot| {
+        plot.add(cloud);
+        let dashed = LineStyle::Dashed { length: 5.0 };
+        for reference in &references {
+            let line = egui_plot::HLine::new(reference.name.clone(), reference.effect)
+                .stroke(Stroke::new(1.0, colours.secondary))
+                .style(dashed)
+                .allow_hover(false);
+            plot.hline(line);
+        }
+        plot.points(
+            Points::new("Manual prompts", PlotPoints::from(manual))
+                .shape(MarkerShape::Diamond)
+                .radius(size::MARKER + 0.5)
+                .color(SERIES[0])
+                .allow_hover(false),
+        );
+        plot.add(Steps::new(steps, Stroke::new(1.5, colours.accent)));
+        plot.points(
+            Points::new("Front prompts", PlotPoints::from(front))
+                .radius(size::MARKER)
+                .color(colours.accent)
+                .allow_hover(false),
+        );
+    });
     label_references(ui, &shown.transform, &references);
     ring(ui, view, &shown.transform);
     hover(ui, view, &shown.response, &shown.transform);
@@ -103,14 +110,14 @@ fn manual_points(view: &RunView) -> Vec<[f64; 2]> {
 }
 
 fn references(view: &RunView) -> Vec<Reference> {
-    let mut lines = vec![Reference { name: "No prompt".to_owned(), effect: 0.0 }];
+    let mut lines = vec![Reference { name: "No prompt".to_owned(), effect: 0.0, above: false }];
     let manual = manual_points(view);
     if !manual.is_empty() {
         let mean = manual.iter().map(|[_, effect]| effect).sum::<f64>() / manual.len() as f64;
         let best = manual.iter().map(|[_, effect]| *effect).fold(f64::NEG_INFINITY, f64::max);
-        lines.push(Reference { name: format!("Manual prompts, mean of {}", manual.len()), effect: mean });
+        lines.push(Reference { name: format!("Manual prompts, mean of {}", manual.len()), effect: mean, above: false });
         if manual.len() > 1 {
-            lines.push(Reference { name: "Best manual prompt".to_owned(), effect: best });
+            lines.push(Reference { name: "Best manual prompt".to_owned(), effect: best, above: true });
         }
     }
     lines
@@ -119,13 +126,11 @@ fn references(view: &RunView) -> Vec<Reference> {
 fn label_references(ui: &Ui, transform: &PlotTransform, references: &[Reference]) {
     let colours = palette(ui);
     let painter = ui.painter().with_clip_rect(*transform.frame());
-    let mut taken: Vec<f32> = Vec::new();
     for reference in references {
         let line = transform.position_from_point(&PlotPoint::new(0.0, reference.effect)).y;
-        // Lines that lie close together would print over each other: the label then goes under its line.
-        let below = taken.iter().any(|other| (other - (line - 8.0)).abs() < 14.0);
-        let (anchor, y) = if below { (Align2::RIGHT_TOP, line + 2.0) } else { (Align2::RIGHT_BOTTOM, line - 2.0) };
-        taken.push(if below { line + 8.0 } else { line - 8.0 });
+        // The best one's label stands above its line, the others' below: lines close together stay readable.
+        let (anchor, y) =
+            if reference.above { (Align2::RIGHT_BOTTOM, line - 2.0) } else { (Align2::RIGHT_TOP, line + 2.0) };
         let at = Pos2::new(transform.frame().right() - 8.0, y);
         let font = FontId::proportional(type_size::SMALL - 1.0);
         let galley = painter.layout_no_wrap(reference.name.clone(), font, colours.secondary);
@@ -151,7 +156,9 @@ fn hover(ui: &Ui, view: &mut RunView, response: &Response, transform: &PlotTrans
         size::RING - 1.5,
         Stroke::new(1.5, palette(ui).accent_text),
     );
-    response.show_tooltip_ui(|ui| {
+    let anchor = egui::PopupAnchor::Pointer;
+    let tooltip = egui::Tooltip::always_open(ui.ctx().clone(), ui.layer_id(), response.id, anchor);
+    tooltip.gap(14.0).show(|ui| {
         ui.set_max_width(360.0);
         ui.label(theme::mono(candidate.text.trim()));
         let words = format!(

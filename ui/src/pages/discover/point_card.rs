@@ -42,7 +42,8 @@ fn scores(ui: &mut Ui, view: &RunView, candidate: &Candidate) {
         ui.label(format!("{}, {} nats per token", fluency_words(candidate.xent), decimal(candidate.xent, 2)));
     });
     line(ui, "Effect", |ui| {
-        ui.label(format!("{} {}", signed(candidate.target, 2), view.effect_unit()));
+        let text = format!("{} {}, {}", signed(candidate.target, 2), view.effect_unit(), view.effect_words());
+        ui.label(text).on_hover_text(view.effect_meaning());
     });
     line(ui, "Persona rate", |ui| {
         if !rate_bar(ui, view, candidate) {

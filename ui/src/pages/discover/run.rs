@@ -87,7 +87,7 @@ fn tabs(ui: &mut Ui, view: &mut RunView, running: bool) {
             Tab::Population => "The present members, one for each weight of fluency.",
             Tab::Results => "The chosen prompt on questions that the search never saw.",
         };
-        ui.label(theme::note(ui, hint));
+        ui.add(egui::Label::new(theme::note(ui, hint)).truncate()).on_hover_text(hint);
     });
 }
 
@@ -115,6 +115,7 @@ fn state_card(ui: &mut Ui, shared: &mut Shared, view: &RunView, running: bool) {
         } else if view.interrupted {
             badge::show(ui, Tone::Caution, "Ended before it had a result");
         }
+        ui.label(theme::note(ui, set_up(view)));
         ui.add_space(space::XS);
         let best = view.front.iter().map(|point| point.candidate.target).fold(f64::NEG_INFINITY, f64::max);
         let best = if best.is_finite() { decimal(best, 2) } else { "\u{2013}".to_owned() };
@@ -130,6 +131,14 @@ fn state_card(ui: &mut Ui, shared: &mut Shared, view: &RunView, running: bool) {
             plot::sparkline(ui, view.hypervolume.values(), width, "Course of the hypervolume");
         }
     });
+}
+
+/// What a run can be repeated from, in a line.
+fn set_up(view: &RunView) -> String {
+    let settings = &view.settings;
+    let block = settings.block.map_or_else(String::new, |block| format!("block {block} \u{00b7} "));
+    let id = view.result.as_ref().map_or_else(String::new, |run| format!(" \u{00b7} {}", run.id));
+    format!("{block}{} tokens \u{00b7} seed {}{id}", settings.prompt_len, settings.seed)
 }
 
 fn small_stat(ui: &mut Ui, name: &str, value: &str) {

@@ -125,12 +125,24 @@ impl RunView {
         }
     }
 
-    /// Unit of the effect.
+    /// What the effect counts.
+    pub(crate) fn effect_meaning(&self) -> &'static str {
+        match self.settings.objective {
+            Objective::ProjectionSigma => {
+                "Shift of the projection on the direction, in standard deviations over neutral prompts. It is measured \
+                 inside the model; the persona rate says what the model does."
+            }
+            Objective::CosineDifference => "Shift of the cosine with the direction.",
+            Objective::RawDot => "Dot product with the raw vector, as published; long residuals score high.",
+        }
+    }
+
+    /// Unit of the effect, in short; σ is the spread of the projection over neutral prompts.
     pub(crate) fn effect_unit(&self) -> &'static str {
         match self.settings.objective {
-            Objective::ProjectionSigma => "\u{03c3} of neutral prompts",
-            Objective::CosineDifference => "difference of cosines",
-            Objective::RawDot => "raw dot product",
+            Objective::ProjectionSigma => "\u{03c3}",
+            Objective::CosineDifference => "cosine",
+            Objective::RawDot => "raw",
         }
     }
 }
