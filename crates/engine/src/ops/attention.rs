@@ -10,7 +10,7 @@ use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::Values;
-use super::simd::{Lhs, padded, small_matmul, softmax};
+use super::simd::{Lhs, dot, kernel, padded, small_matmul, softmax};
 use crate::config::ModelConfig;
 use crate::plan::{Plan, PlannedNode, Span};
 
@@ -172,6 +172,43 @@ pub(crate) struct Source<'a> {
     pub(crate) parts: Vec<&'a [f32]>,
 }
 
+/// Keys or values one after the other, a row every `stride` values.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    data: &'a [f32],
+    stride: usize,
+    len: usize,
+}
+
+kernel! {
+    /// Products of every query `[group, dim]` with the keys of a run, into columns `first..` of `[group, n_keys]`.
+    fn score_run(scores: &'k mut [f32], queries: &'k [f32], run: Run<'k>, first: usize, shape: (usize, usize)) {
+        let (n_keys, dim) = shape;
+        for i in 0..run.len {
+            let key = &run.data[i * run.stride..][..dim];
+            for (scores, query) in scores.chunks_exact_mut(n_keys).zip(queries.chunks_exact(dim)) {
+                scores[first + i] = dot(query, key);
+            }
+        }
+    }
+}
+
+kernel! {
+    /// Adds the values of a run, weighted by columns `first..` of `[group, n_keys]`, to `[group, dim]`.
+    fn mix_run(out: &'k mut [f32], weights: &'k [f32], run: Run<'k>, first: usize, shape: (usize, usize)) {
+        let (n_keys, dim) = shape;
+        for i in 0..run.len {
+            let value = &run.data[i * run.stride..][..dim];
+            for (out, weights) in out.chunks_exact_mut(dim).zip(weights.chunks_exact(n_keys)) {
+                let weight = weights[first + i];
+                for (out, value) in out.iter_mut().zip(value) {
+                    *out = weight.mul_add(*value, *out);
+                }
+            }
+        }
+    }
+}
+
 /// Buffers of one thread.
 #[derive(Default)]
 struct Scratch {
@@ -189,26 +226,50 @@ pub(crate) enum Side {
 }
 
 impl Source<'_> {
-    /// Calls `visit(key index, [head_dim])` for the first `n_own` own tokens and everything before, in order.
-    pub(crate) fn each_key(
-        &self,
-        node: &PlannedNode,
-        n_own: usize,
-        (kv_head, side): (usize, Side),
-        mut visit: impl FnMut(usize, &[f32]),
-    ) {
-        let Heads { head_dim, .. } = self.heads;
+    /// Runs of keys or values of one head: the first `n_own` own tokens and everything before, in order.
+    fn runs(&self, node: &PlannedNode, n_own: usize, (kv_head, side): (usize, Side)) -> impl Iterator<Item = Run<'_>> {
         let (q_dim, kv_dim, width) = (self.heads.q_dim(), self.heads.kv_dim(), self.heads.width());
-        let column = kv_head * head_dim + if matches!(side, Side::Values) { kv_dim } else { 0 };
+        let column = kv_head * self.heads.head_dim + if matches!(side, Side::Values) { kv_dim } else { 0 };
+        let own = Span::Rows { start: node.start, len: n_own };
+        node.past.iter().copied().chain([own]).map(move |span| match span {
+            Span::Rows { start, len } => Run { data: &self.qkv[start * width + q_dim + column..], stride: width, len },
+            Span::Part { part, len } => Run { data: &self.parts[part][column..], stride: 2 * kv_dim, len },
+        })
+    }
+
+    /// Calls `visit(key index, [head_dim])` for each key or value of [`Self::runs`].
+    fn each_key(&self, node: &PlannedNode, n_own: usize, which: (usize, Side), mut visit: impl FnMut(usize, &[f32])) {
         let mut idx = 0;
-        for &span in node.past.iter().chain(&[Span::Rows { start: node.start, len: n_own }]) {
-            let (data, first, stride) = match span {
-                Span::Rows { start, .. } => (self.qkv, start * width + q_dim + column, width),
-                Span::Part { part, .. } => (self.parts[part], column, 2 * kv_dim),
-            };
-            for i in 0..span.len() {
-                visit(idx, &data[first + i * stride..][..head_dim]);
+        for run in self.runs(node, n_own, which) {
+            for i in 0..run.len {
+                visit(idx, &run.data[i * run.stride..][..self.heads.head_dim]);
                 idx += 1;
+            }
+        }
+    }
+
+    /// One query row, read where the keys lie: gathering them would cost as much as the attention itself.
+    fn run_one(&self, node: &PlannedNode, row: usize, out: &mut [f32], scratch: &mut Scratch) {
+        let heads = self.heads;
+        let (group, dim, n_own) = (heads.group(), heads.head_dim, row + 1);
+        let n_keys = node.past_len + n_own;
+        let queries = &self.qkv[(node.start + row) * heads.width()..][..heads.q_dim()];
+        for (kv_head, (queries, out)) in
+            queries.chunks_exact(group * dim).zip(out.chunks_exact_mut(group * dim)).enumerate()
+        {
+            let scores = &mut scratch.scores;
+            scores.clear();
+            scores.resize(group * n_keys, 0.0);
+            let mut first = 0;
+            for run in self.runs(node, n_own, (kv_head, Side::Keys)) {
+                score_run(scores, queries, run, first, (n_keys, dim));
+                first += run.len;
+            }
+            scores.chunks_exact_mut(n_keys).for_each(|row| softmax(row, n_keys, heads.scale));
+            first = 0;
+            for run in self.runs(node, n_own, (kv_head, Side::Values)) {
+                mix_run(out, scores, run, first, (n_keys, dim));
+                first += run.len;
             }
         }
     }
@@ -235,35 +296,32 @@ impl Source<'_> {
 
     fn run(&self, plan: &Plan, task: &Task, out: &mut [f32], scratch: &mut Scratch) {
         let (node, heads) = (&plan.nodes[task.node], self.heads);
+        if task.n == 1 {
+            return self.run_one(node, task.first, out, scratch);
+        }
         let (width, dim, q_dim) = (heads.width(), heads.head_dim, heads.q_dim());
-        let n_keys = node.past_len + task.first + task.n;
         let n_own = task.first + task.n;
+        let n_keys = node.past_len + n_own;
         let (stride, value_dim) = (padded(n_keys), padded(dim));
         let queries = &self.qkv[(node.start + task.first) * width..];
-        // With one query the heads of a group form the rows of the products, else the queries of one head do.
-        let (rows, passes, row_stride) =
-            if task.n == 1 { (heads.group(), 1, dim) } else { (task.n, heads.group(), width) };
         for kv_head in 0..heads.n_kv_heads {
             self.gather_t(&mut scratch.keys_t, node, n_own, (kv_head, Side::Keys));
             self.gather(&mut scratch.values, node, n_own, (kv_head, Side::Values));
-            for pass in 0..passes {
-                let column = (kv_head * heads.group() + pass) * dim;
+            for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
                 let (scores, mixed) = (&mut scratch.scores, &mut scratch.mixed);
                 scores.clear();
-                scores.resize(rows * stride, 0.0);
+                scores.resize(task.n * stride, 0.0);
                 mixed.clear();
-                mixed.resize(rows * value_dim, 0.0);
-                let q = Lhs { data: &queries[column..], row_stride, col_stride: 1 };
-                small_matmul(scores, q, &scratch.keys_t, (rows, dim, stride));
+                mixed.resize(task.n * value_dim, 0.0);
+                let q = Lhs { data: &queries[head * dim..], row_stride: width, col_stride: 1 };
+                small_matmul(scores, q, &scratch.keys_t, (task.n, dim, stride));
                 for (i, row) in scores.chunks_exact_mut(stride).enumerate() {
-                    let query = if task.n == 1 { 0 } else { i };
-                    softmax(row, node.past_len + task.first + query + 1, heads.scale);
+                    softmax(row, node.past_len + task.first + i + 1, heads.scale);
                 }
                 let weights = Lhs { data: scores, row_stride: stride, col_stride: 1 };
-                small_matmul(mixed, weights, &scratch.values, (rows, n_keys, value_dim));
-                let out_stride = if task.n == 1 { dim } else { q_dim };
+                small_matmul(mixed, weights, &scratch.values, (task.n, n_keys, value_dim));
                 for (row, mixed) in mixed.chunks_exact(value_dim).enumerate() {
-                    out[column + row * out_stride..][..dim].copy_from_slice(&mixed[..dim]);
+                    out[row * q_dim + head * dim..][..dim].copy_from_slice(&mixed[..dim]);
                 }
             }
         }

@@ -142,7 +142,7 @@ const PARALLEL_FROM: usize = 1 << 19;
 const FEW_ROWS: usize = 8;
 
 /// Outputs of a row that are summed at a time, so that they and the weights they need stay in the fastest cache.
-const COLUMNS_AT_ONCE: usize = 1024;
+const COLUMNS_AT_ONCE: usize = 256;
 
 impl Linear {
     fn few_rows(&self, out: &mut [f32], x: &[f32], weight: &[f32], add: bool) {
