@@ -168,7 +168,9 @@ impl<'a> PromptLandscape<'a> {
     fn run(&self, layout: &Layout) -> Result<(Tensor, Tensor)> {
         let keep: Vec<usize> = (0..layout.n_slots).collect();
         let (caches, capture) = (self.caches(), [self.block]);
-        let early = Some(EarlyExit { after_block: self.block, keep: &keep });
+        // At the last block there is nothing to leave: its rows are those of the whole tree, the slots' first.
+        let early = (self.block + 1 < self.model().config().n_layers)
+            .then_some(EarlyExit { after_block: self.block, keep: &keep });
         let request = Request { caches: &caches, capture: &capture, early, ..Request::new(&layout.tree) };
         let mut out = self.model().forward(&request)?;
         let (_, captured) = out.resid_post.pop().ok_or_else(|| {

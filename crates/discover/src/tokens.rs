@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use tiller_engine::{Model, Node, Parent, Request, TokenTree};
+use tiller_engine::{DType, KvCache, Model, Node, Parent, Request, Tensor, TokenTree};
 
 use crate::error::{DiscoverError, Result};
 
@@ -14,8 +14,11 @@ use crate::error::{DiscoverError, Result};
 const MARKS: [&str; 6] = [".", ",", "!", "?", ";", ":"];
 /// Up to this many ids the model itself is asked which tokens are whole words; beyond, it would take too long.
 const ASK_UP_TO: usize = 16_384;
-/// A token counts as a word when the model gives at least this probability to a break after it.
-const MIN_BREAK: f32 = 0.2;
+/// A token counts as a word when the model gives at least this probability to a break after it,
+const MIN_BREAK: f32 = 0.5;
+/// and at least this probability to the token itself at the beginning or after some other allowed token. The inner
+/// steps of a tokenizer's merges stand in no text, and a model that never met them expects them nowhere.
+const MIN_CHANCE: f32 = 1e-3;
 /// With fewer capitalised words than this, any word may begin a prompt.
 const MIN_FIRST: usize = 8;
 
@@ -122,25 +125,30 @@ fn is_answer_letter(text: &str) -> bool {
     c.is_ascii_alphabetic() && (letter != core || (c.is_ascii_uppercase() && c != 'I'))
 }
 
-/// The allowed tokens after which the model expects a new word, a mark or an end; the rest are beginnings of longer
-/// words.
+/// The allowed tokens that the model knows as whole words: it expects them somewhere, and after them a new word, a
+/// mark or an end. The rest are beginnings of longer words.
 fn whole_words(model: &Model, left: &[u32], texts: &[(u32, String)], allowed: &AllowedTokens) -> Result<HashSet<u32>> {
     const CHUNK: usize = 1024;
+    let vocab_size = model.config().vocab_size;
     // Tokens without a text of their own are special ones, which end a word as well.
-    let mut continues = vec![0.0_f32; model.config().vocab_size];
+    let mut continues = vec![0.0_f32; vocab_size];
     for (id, text) in texts {
         if text.starts_with(|c: char| c.is_alphabetic() || c == '\'') {
             continues[*id as usize] = 1.0;
         }
     }
-    let continues = tiller_engine::Tensor::from_vec(continues, (model.config().vocab_size, 1), model.device())?;
+    let continues = Tensor::from_vec(continues, (vocab_size, 1), model.device())?;
     let cache = if left.is_empty() { None } else { Some(model.prefill(left, None)?) };
+    let mut chance = match cache.as_ref().and_then(KvCache::last_resid) {
+        Some(resid) => model.negative_log_probs(resid)?.neg()?.exp()?.squeeze(0)?,
+        None => Tensor::zeros(vocab_size, DType::F32, model.device())?,
+    };
     let caches: Vec<_> = cache.iter().collect();
     let parent = if cache.is_some() { Parent::Cache(0) } else { Parent::Root };
     let mut ids: Vec<u32> = allowed.first.iter().chain(&allowed.inner).copied().collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut whole = HashSet::new();
+    let mut breaks = Vec::with_capacity(ids.len());
     for chunk in ids.chunks(CHUNK) {
         let mut tree = TokenTree::new();
         for id in chunk {
@@ -148,10 +156,12 @@ fn whole_words(model: &Model, left: &[u32], texts: &[(u32, String)], allowed: &A
         }
         let out = model.forward(&Request { caches: &caches, ..Request::new(&tree) })?;
         let probs = model.negative_log_probs(&out.last)?.neg()?.exp()?;
-        let within: Vec<f32> = probs.matmul(&continues)?.squeeze(1)?.to_vec1()?;
-        whole.extend(chunk.iter().zip(within).filter(|(_, p)| 1.0 - p >= MIN_BREAK).map(|(id, _)| *id));
+        breaks.extend(probs.matmul(&continues)?.squeeze(1)?.to_vec1::<f32>()?.into_iter().map(|p| 1.0 - p));
+        chance = chance.maximum(&probs.max(0)?)?;
     }
-    Ok(whole)
+    let chance: Vec<f32> = chance.to_vec1()?;
+    let known = ids.into_iter().zip(breaks);
+    Ok(known.filter(|(id, p)| *p >= MIN_BREAK && chance[*id as usize] >= MIN_CHANCE).map(|(id, _)| id).collect())
 }
 
 #[cfg(test)]

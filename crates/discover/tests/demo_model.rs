@@ -93,9 +93,11 @@ fn batched_scores_are_those_of_the_text() {
     let model = model();
     let data = Data::of("sycophancy");
     let vector = data.vector(&model, BLOCK);
-    for placement in Placement::ALL {
+    let last = model.config().n_layers - 1;
+    let places = Placement::ALL.map(|placement| (placement, BLOCK));
+    for (placement, block) in places.into_iter().chain([(Placement::System, 0), (Placement::System, last)]) {
         let settings = DiscoverySettings { placement, iterations: 2, ..small() };
-        let landscape = resga::landscape(&model, &data.run_data(), &settings, BLOCK, (&vector, &[])).unwrap();
+        let landscape = resga::landscape(&model, &data.run_data(), &settings, block, (&vector, &[])).unwrap();
         let run =
             epo(&landscape, &epo_settings(&landscape, &settings).unwrap(), &mut |_| ControlFlow::Continue(())).unwrap();
         for candidate in run.history.iter().step_by(9) {
@@ -206,7 +208,10 @@ fn a_run_of_full_size() {
     let data = Data::of(&persona);
     let block = data.card.recommended_block.unwrap_or(BLOCK);
     let vector = data.vector(&model, block);
-    let settings = DiscoverySettings { placement: data.card.default_placement, ..DiscoverySettings::default() };
+    let mut settings = DiscoverySettings { placement: data.card.default_placement, ..DiscoverySettings::default() };
+    if let Some(iterations) = std::env::var("ITERATIONS").ok().and_then(|n| n.parse().ok()) {
+        settings.iterations = iterations;
+    }
     let judge = |name: &str, prompt: Option<&str>| {
         let treatment = Treatment { prompt, placement: settings.placement, edits: &[] };
         let began = Instant::now();
@@ -216,7 +221,9 @@ fn a_run_of_full_size() {
     };
     judge("no prompt", None);
     for prompt in &data.card.manual_prompts {
-        judge(prompt, Some(prompt));
+        if controls {
+            judge(prompt, Some(prompt));
+        }
     }
     let random = DiscoverySettings { target: TargetDirection::Random, ..settings.clone() };
     let mut evaluations = 0;
@@ -231,6 +238,11 @@ fn a_run_of_full_size() {
             search = equal_effort(&search, evaluations);
         }
         println!("{name}: {} first and {} inner tokens", landscape.allowed(0).len(), landscape.allowed(1).len());
+        if std::env::var_os("TOKENS").is_some() {
+            for position in [0, 1] {
+                println!("{:?}", model.tokenizer().decode(landscape.allowed(position)).unwrap());
+            }
+        }
         let began = Instant::now();
         let run = epo(&landscape, &search, &mut |_| ControlFlow::Continue(())).unwrap();
         let secs = began.elapsed().as_secs_f64();
