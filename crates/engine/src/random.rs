@@ -48,8 +48,13 @@ impl Model {
     /// # Errors
     /// [`crate::EngineError::BadRequest`] for numbers that do not fit each other.
     pub fn random(config: ModelConfig, seed: u64) -> Result<Self> {
+        Self::random_in(config, seed, DType::F32)
+    }
+
+    /// [`Self::random`] in any number format; all but f32 run on stock operations.
+    pub(crate) fn random_in(config: ModelConfig, seed: u64, dtype: DType) -> Result<Self> {
         config.check()?;
-        let weights = Weights::read(&config, &mut Noise(seed), &Device::Cpu, DType::F32)?;
+        let weights = Weights::read(&config, &mut Noise(seed), &Device::Cpu, dtype)?;
         let tokenizer = Tokenizer::bytes(config.vocab_size)?;
         let eos_ids = config.eos_ids.clone();
         Ok(Self { config, device: Device::Cpu, weights, tokenizer, template: None, eos_ids })

@@ -1,6 +1,6 @@
 //! Small models and comparisons for the tests.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::config::{ArchParams, ModelConfig, RopeScaling};
 use crate::model::{Model, Request};
@@ -37,6 +37,11 @@ pub(crate) fn model() -> Model {
     Model::random(config(), 7).unwrap()
 }
 
+/// The same weights in f64, which run on stock operations throughout, as on an accelerator.
+pub(crate) fn stock_model() -> Model {
+    Model::random_in(config(), 7, DType::F64).unwrap()
+}
+
 /// Repeatable values of size 1.
 pub(crate) fn noise(shape: &[usize], seed: f32) -> Tensor {
     let n: usize = shape.iter().product();
@@ -52,7 +57,7 @@ pub(crate) fn ids(n: usize, seed: u32) -> Vec<u32> {
 /// Largest difference relative to the largest value.
 pub(crate) fn deviation(a: &Tensor, b: &Tensor) -> f32 {
     assert_eq!(a.dims(), b.dims());
-    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let flat = |t: &Tensor| t.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
     let (a, b) = (flat(a), flat(b));
     let size = b.iter().fold(1e-6_f32, |m, v| m.max(v.abs()));
     a.iter().zip(&b).fold(0.0_f32, |m, (x, y)| m.max((x - y).abs())) / size

@@ -3,7 +3,7 @@ use tiller_protocol::steering::Positions;
 use crate::edit::Edit;
 use crate::error::EngineError;
 use crate::model::{EarlyExit, KvCache, Request};
-use crate::testing::{close, ids, logits, model, noise};
+use crate::testing::{close, ids, logits, model, noise, stock_model};
 use crate::tree::{Node, Parent, TokenTree};
 
 fn node(parent: Parent, ids: &[u32]) -> Node {
@@ -143,6 +143,29 @@ fn edits_touch_the_positions_they_name() {
         // Block 0 is edited after it has run, so each row differs only by its own edit.
         assert_eq!(touched, expected, "{positions:?}");
     }
+}
+
+/// The body for accelerators, run here in f64.
+#[test]
+fn stock_operations_give_the_same() {
+    let (model, stock) = (model(), stock_model());
+    let mut tree = TokenTree::new();
+    tree.push(Node { ends_prompt: true, ..node(Parent::Cache(0), &ids(4, 2)) });
+    let b = tree.push(node(Parent::Node { node: 0, len: 4 }, &ids(7, 3)));
+    tree.push(node(Parent::Node { node: b, len: 2 }, &ids(3, 4)));
+    let edits = Positions::ALL.map(|positions| Edit { block: 1, delta: noise(&[40], 1.0), positions });
+    let run = |model: &crate::Model| {
+        let cache = model.prefill(&ids(6, 1), None).unwrap();
+        let caches = [&cache];
+        let request = Request { caches: &caches, edits: &edits, capture: &[1], ..Request::new(&tree) };
+        let out = model.forward(&request).unwrap();
+        let losses = model.cross_entropy(&out.last, &ids(14, 5)).unwrap();
+        (out.resid_post[0].1.clone(), model.logits(&out.last).unwrap(), losses)
+    };
+    let (fused, composite) = (run(&model), run(&stock));
+    close(&fused.0, &composite.0, 5e-6);
+    close(&fused.1, &composite.1, 5e-6);
+    close(&fused.2, &composite.2, 5e-6);
 }
 
 #[test]

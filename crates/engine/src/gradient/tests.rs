@@ -134,3 +134,20 @@ fn several_slots_of_a_member_are_summed() {
     let mean = ((first.dense(0).unwrap() + second.dense(0).unwrap()).unwrap() * 0.5).unwrap();
     crate::testing::close(&both.dense(0).unwrap(), &mean, 1e-5);
 }
+
+#[test]
+fn stock_operations_give_the_same_gradient() {
+    let prompt = ids(4, 1);
+    let run = |model: &Model| {
+        let cache = model.prefill(&ids(6, 9), None).unwrap();
+        let mut tree = TokenTree::new();
+        let slot = tree.push(node(Parent::Cache(0), &prompt));
+        let read = tree.push(node(Parent::Node { node: slot, len: 4 }, &ids(3, 5)));
+        let members = [Member { slots: vec![slot], reads: vec![read], lambda: 0.7 }];
+        let caches = [&cache];
+        let problem = Problem { tree: &tree, caches: &caches, members: &members, block: BLOCK, edits: &[] };
+        let objective = |rows: &Tensor| Ok(objective(&rows.to_dtype(candle_core::DType::F32)?, 1)?);
+        token_gradients(model, &problem, &objective).unwrap().dense(0).unwrap()
+    };
+    crate::testing::close(&run(&model()), &run(&crate::testing::stock_model()), 1e-5);
+}
