@@ -25,7 +25,11 @@ pub(super) fn all(results: &Results) -> Vec<Figure> {
         figures.push(Figure { name: format!("latents-{id}"), svg: latents(study).svg() });
     }
     if let Some(steering) = &results.steering {
-        figures.push(Figure { name: "steering-rates".to_owned(), svg: dose(&steering.curves).svg() });
+        let is_style = |curve: &&Curve| curve.points.first().is_some_and(|dose| dose.times == 0.0);
+        let (styles, dispositions): (Vec<&Curve>, Vec<&Curve>) = steering.curves.iter().partition(is_style);
+        figures
+            .push(Figure { name: "steering-dispositions".to_owned(), svg: dose("dispositions", &dispositions).svg() });
+        figures.push(Figure { name: "steering-styles".to_owned(), svg: dose("styles", &styles).svg() });
         figures.push(Figure { name: "steering-perplexity".to_owned(), svg: perplexity(&steering.curves).svg() });
     }
     figures
@@ -105,13 +109,13 @@ fn latents(study: &PersonaStudy) -> ParetoPlot {
     }
 }
 
-fn dose(curves: &[Curve]) -> DosePlot {
-    let series = |curve: &Curve| DoseSeries {
+fn dose(what: &str, curves: &[&Curve]) -> DosePlot {
+    let series = |curve: &&Curve| DoseSeries {
         name: curve.name.clone(),
         points: curve.points.iter().map(|d| [d.times, d.rate.rate, d.rate.low, d.rate.high]).collect(),
     };
     DosePlot {
-        title: "Steering: persona rate against strength".to_owned(),
+        title: format!("Steering {what}: persona rate against strength"),
         strength_name: "how often the raw vector is added".to_owned(),
         value_name: "persona rate, with Wilson 95 % interval".to_owned(),
         series: curves.iter().map(series).collect(),

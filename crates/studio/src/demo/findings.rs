@@ -84,7 +84,8 @@ fn manual(study: &PersonaStudy) -> Option<String> {
     };
     Some(format!(
         "{}: {} manual prompts give {:.0} % on average [{:.0}, {:.0}]; the discovered prompt is {against_mean} that mean. \
-         The best of them, {}, gives {}; the discovered prompt is {against_best}.",
+         The best of them on these very items (picked after the fact, in its favour), {}, gives {}; the discovered \
+         prompt is {against_best}.",
         study.name,
         summary.n,
         summary.mean * 100.0,
@@ -193,9 +194,14 @@ fn curve(curve: &Curve) -> String {
             format!("; the replies' perplexity under the plain model reaches {ratio:.1} times that at 0")
         }
     };
+    let told = curve.points.last().and_then(|dose| dose.perplexity_told).map_or_else(String::new, |told| {
+        format!(
+            " (a plain model told to speak so finds the replies at the strongest step ordinary: perplexity {told:.2})"
+        )
+    });
     let times: Vec<String> = curve.points.iter().map(|dose| format!("{}", dose.times)).collect();
     format!(
-        "Steering, {}: at {} times the vector the rate is {} %: it {shape}{harm}.",
+        "Steering, {}: at {} times the vector the rate is {} %: it {shape}{harm}{told}.",
         curve.name,
         times.join(", "),
         rates.join(", ")

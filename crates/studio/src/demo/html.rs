@@ -177,7 +177,8 @@ impl Page<'_> {
 
     fn steering(&mut self, curves: &[Curve]) {
         self.out.push_str("<section><h2>Steering by vectors</h2>");
-        self.figure("steering-rates");
+        self.figure("steering-dispositions");
+        self.figure("steering-styles");
         self.out.push_str(
             "<div class=\"wide\"><table><thead><tr><th>Curve</th><th>Vector added</th><th>Slider</th><th>Rate</th>\
              <th>Decided</th><th>Perplexity</th><th>Perplexity when told</th><th>First reply</th></tr></thead><tbody>",

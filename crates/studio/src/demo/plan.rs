@@ -30,7 +30,15 @@ impl Plan {
     /// The plan of a quick or a full demo.
     pub(crate) fn new(quick: bool, seed: u64) -> Self {
         let styles = STYLES.map(str::to_owned).to_vec();
-        let base = DiscoverySettings { project_out: styles.clone(), check_every: 0, ..DiscoverySettings::default() };
+        // Few children, many iterations: a fluent prompt takes more changes in a row than a strong one, and a small
+        // budget is better spent on the likeliest tokens.
+        let base = DiscoverySettings {
+            project_out: styles.clone(),
+            check_every: 0,
+            top_k: 64,
+            restart_every: 15,
+            ..DiscoverySettings::default()
+        };
         let seeds = (seed..seed.saturating_add(3)).collect();
         let personas = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         if quick {
@@ -38,7 +46,7 @@ impl Plan {
                 personas: personas(&["sycophancy", "hallucination"]),
                 seeds,
                 compare_all: false,
-                search: DiscoverySettings { iterations: 20, population: 6, children: 16, n_contexts: 4, ..base },
+                search: DiscoverySettings { iterations: 50, population: 6, children: 8, n_contexts: 4, ..base },
                 n_judged: 6,
                 max_select: Some(50),
                 n_dose: 40,
@@ -49,7 +57,7 @@ impl Plan {
                 personas: personas(&["sycophancy", "hallucination", "myopia"]),
                 seeds,
                 compare_all: true,
-                search: DiscoverySettings { iterations: 32, population: 8, children: 20, n_contexts: 6, ..base },
+                search: DiscoverySettings { iterations: 45, population: 8, children: 12, n_contexts: 6, ..base },
                 n_judged: 8,
                 max_select: None,
                 n_dose: 80,

@@ -123,7 +123,7 @@ pub(crate) struct Manual {
     pub(crate) low: f64,
     /// Upper end.
     pub(crate) high: f64,
-    /// Index in `conditions` of the one that is best on selection items.
+    /// Index in `conditions` of the one that is best on the held-out items themselves: a choice in its favour.
     pub(crate) best: usize,
 }
 

@@ -175,8 +175,11 @@ fn sum_up(study: &mut PersonaStudy, heading: Heading) {
     let manual: Vec<usize> =
         (0..study.conditions.len()).filter(|i| study.conditions[*i].kind == ConditionKind::Manual).collect();
     let conditions: Vec<Condition> = manual.iter().map(|i| study.conditions[*i].clone()).collect();
+    let rate = |c: &Condition| c.report.as_ref().map(|report| sign * report.persona.rate);
+    let rates: Vec<(usize, f64)> = conditions.iter().enumerate().filter_map(|(i, c)| Some((i, rate(c)?))).collect();
+    let best = rates.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| *i);
     let summary = baselines::manual_summary(&conditions, heading);
-    study.manual = summary.map(|summary| Manual::new(&summary.mean, manual[summary.best]));
+    study.manual = summary.zip(best).map(|(summary, best)| Manual::new(&summary.mean, manual[best]));
     (study.chosen, study.fluent) = (chosen, fluent);
     let decisions = |i: usize| study.conditions[i].report.as_ref().map(|report| report.decisions.clone());
     let test = |other: Option<usize>| -> Option<Test> {

@@ -29,9 +29,14 @@ pub fn discover(global: &Global, options: &DiscoverOptions) -> Result<DiscoverRe
     let workspace = settings.vector.is_some().then_some(&session.workspace);
     let shelf = Shelf { library: &session.library, neutral: &session.neutral, workspace, max_select: None };
     let folder = RunFolder::at(&options.out);
-    let mut sink = WatchSink::new(global, format!("Discovering prompts for {}", settings.persona));
+    let mut sink = WatchSink::new(global, format!("Discovering prompts for {}", stem(&settings.persona)));
     let run = job::run(&session.loaded, &shelf, &settings, (&folder, options.resume), &mut sink)?;
     Ok(DiscoverResult { out: options.out.clone(), run })
+}
+
+/// A persona's id, also where it is given as a path.
+fn stem(persona: &str) -> String {
+    Path::new(persona).file_stem().map_or_else(|| persona.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 /// Reads settings; a misspelt one is refused rather than passed over.

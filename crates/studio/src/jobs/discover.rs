@@ -23,7 +23,7 @@ use crate::problem;
 use crate::workspace::RunFolder;
 
 /// Points of a front that are measured at the end, among the fluent ones and among the others.
-const JUDGED: usize = 12;
+const JUDGED: usize = 8;
 /// Points measured at each check during the run.
 const CHECKED: usize = 6;
 /// New candidates of one report; a plot shows no more.
@@ -238,7 +238,8 @@ pub(crate) fn baselines(
         targets.push(Some((score.xent, score.target)));
     }
     let (steering_times, select) = best_steering(material, settings, sink)?;
-    let name = format!("Vector steering, {steering_times:+.0} × vector");
+    let sign = if steering_times < 0.0 { '\u{2212}' } else { '+' };
+    let name = format!("Vector steering, {sign}{:.0} × vector", steering_times.abs());
     conditions.push(Condition { select: Some(select), ..condition(name, ConditionKind::VectorSteering, None) });
     targets.push(None);
     sink.report(Report::Baselines { conditions: conditions.clone(), targets: targets.clone() });

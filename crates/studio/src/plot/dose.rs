@@ -1,9 +1,8 @@
 //! Effect against strength of steering, with intervals.
 
 use super::axis::{Area, Scale, frame};
-use super::colour;
-use super::pareto::legend;
 use super::svg::{Anchor, LABEL, Svg};
+use super::{colour, legend};
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 440.0;
@@ -38,24 +37,27 @@ pub(crate) struct DosePlot {
 impl DosePlot {
     /// Draws the figure.
     pub(crate) fn svg(&self) -> String {
+        let legend_names: Vec<&str> = self.series.iter().map(|series| series.name.as_str()).collect();
+        let extra = legend::extra_height(&legend_names, WIDTH);
+        let area = Area { top: AREA.top + extra, bottom: AREA.bottom + extra, ..AREA };
         let points = || self.series.iter().flat_map(|series| &series.points);
-        let x = Scale::around(points().map(|p| p[0]), (AREA.left, AREA.right));
+        let x = Scale::around(points().map(|p| p[0]), (area.left, area.right));
         let y = if self.share {
-            Scale::fixed((0.0, 1.0), (AREA.bottom, AREA.top))
+            Scale::fixed((0.0, 1.0), (area.bottom, area.top))
         } else {
             let level = self.level.iter().map(|level| level.0);
             let values = points().flat_map(|p| p[1..].to_vec()).chain(level).chain([0.0]);
-            Scale::around(values, (AREA.bottom, AREA.top))
+            Scale::around(values, (area.bottom, area.top))
         };
-        let mut svg = Svg::new(WIDTH, HEIGHT);
+        let mut svg = Svg::new(WIDTH, HEIGHT + extra);
         let names = [self.title.as_str(), self.strength_name.as_str(), self.value_name.as_str()];
-        frame(&mut svg, AREA, (&x, &y), names, self.share);
+        frame(&mut svg, area, (&x, &y), names, self.share);
         if x.shows(0.0) {
-            svg.dashed((x.at(0.0), AREA.top), (x.at(0.0), AREA.bottom), None);
+            svg.dashed((x.at(0.0), area.top), (x.at(0.0), area.bottom), None);
         }
         if let Some((level, name)) = &self.level {
-            svg.dashed((AREA.left, y.at(*level)), (AREA.right, y.at(*level)), None);
-            svg.text((AREA.right - 4.0, y.at(*level) - 5.0), Anchor::End, LABEL, name);
+            svg.dashed((area.left, y.at(*level)), (area.right, y.at(*level)), None);
+            svg.text((area.right - 4.0, y.at(*level) - 5.0), Anchor::End, LABEL, name);
         }
         for (i, series) in self.series.iter().enumerate() {
             let at = |p: &[f64; 4], k: usize| (x.at(p[0]), y.at(p[k]));
@@ -67,7 +69,7 @@ impl DosePlot {
                 svg.marker(at(point, 1), i, colour(i));
             }
         }
-        legend(&mut svg, self.series.iter().map(|series| series.name.as_str()));
+        legend::draw(&mut svg, &legend_names, WIDTH);
         let description = format!("{} against {}, {} series.", self.value_name, self.strength_name, self.series.len());
         svg.finish(&self.title, &description)
     }

@@ -7,6 +7,7 @@
 mod axis;
 mod dose;
 mod forest;
+mod legend;
 mod pareto;
 mod png;
 mod svg;

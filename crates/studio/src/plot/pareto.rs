@@ -2,7 +2,7 @@
 
 use super::axis::{Area, Scale, frame};
 use super::svg::{Anchor, LABEL, Svg, short, width};
-use super::{QUIET, colour};
+use super::{QUIET, colour, legend};
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 520.0;
@@ -51,15 +51,18 @@ const MAX_DOTS: usize = 1500;
 impl ParetoPlot {
     /// Draws the figure.
     pub(crate) fn svg(&self) -> String {
+        let legend_names: Vec<&str> = self.fronts.iter().map(|front| front.name.as_str()).collect();
+        let extra = legend::extra_height(&legend_names, WIDTH);
+        let area = Area { top: AREA.top + extra, bottom: AREA.bottom + extra, ..AREA };
         let points = || self.fronts.iter().flat_map(|front| front.points.iter().chain(&front.candidates));
         let references = || self.references.iter();
         let x_values = points().map(|p| p.0).chain(references().filter_map(|r| r.xent));
-        let x = Scale::around(x_values, (AREA.left, AREA.right));
+        let x = Scale::around(x_values, (area.left, area.right));
         let y_values = points().map(|p| p.1).chain(references().map(|r| r.target));
-        let y = Scale::around(y_values, (AREA.bottom, AREA.top));
-        let mut svg = Svg::new(WIDTH, HEIGHT);
+        let y = Scale::around(y_values, (area.bottom, area.top));
+        let mut svg = Svg::new(WIDTH, HEIGHT + extra);
         let names = [self.title.as_str(), "cross-entropy of the prompt, nats per token", self.target_name.as_str()];
-        frame(&mut svg, AREA, (&x, &y), names, false);
+        frame(&mut svg, area, (&x, &y), names, false);
         for (i, front) in self.fronts.iter().enumerate() {
             let every = front.candidates.len().div_ceil(MAX_DOTS).max(1);
             for (xent, target) in front.candidates.iter().step_by(every) {
@@ -81,7 +84,7 @@ impl ParetoPlot {
             let (dx, anchor) = if fits { (14.0, Anchor::Start) } else { (-14.0, Anchor::End) };
             svg.text((at.0 + dx, at.1 + 22.0), anchor, LABEL, &text);
         }
-        legend(&mut svg, self.fronts.iter().map(|front| front.name.as_str()));
+        legend::draw(&mut svg, &legend_names, WIDTH);
         svg.finish(&self.title, &self.description())
     }
 
@@ -123,21 +126,6 @@ fn stepped(points: &[(f64, f64)], x: &Scale, y: &Scale) -> Vec<(f64, f64)> {
         steps.push((x.at(*xent), y.at(*target)));
     }
     steps
-}
-
-/// Names of series with their markers, in rows under the title.
-pub(super) fn legend<'a>(svg: &mut Svg, names: impl Iterator<Item = &'a str>) {
-    let (start, row) = (AREA.left - 36.0, 16.0);
-    let mut at = (start, 44.0);
-    for (i, name) in names.enumerate() {
-        let right = at.0 + 10.0 + width(name, LABEL.size);
-        if right > AREA.right && at.0 > start {
-            at = (start, at.1 + row);
-        }
-        svg.marker(at, i, colour(i));
-        svg.text((at.0 + 10.0, at.1 + 4.0), Anchor::Start, LABEL, name);
-        at.0 += 34.0 + width(name, LABEL.size);
-    }
 }
 
 #[cfg(test)]
