@@ -74,7 +74,7 @@ fn failures_exit_with_1_and_are_told() -> Result<()> {
         ("no such folder", trace(&nowhere, "9", &out)),
         ("an id outside the vocabulary", trace(&model, "9,100000", &out)),
         ("longer than the context", trace(&model, &long, &out)),
-        ("a folder that is not there", trace(&model, "9", &format!("{nowhere}/x/y.safetensors"))),
+        ("a folder that is a file", trace(&model, "9", &format!("{model}/config.json/y.safetensors"))),
         ("no such vector file", ask("9,10", &format!("{nowhere}.safetensors"), "0")),
         ("a vector of another width", ask("9,10", &other_vector, "0")),
         ("no such block", ask("9,10", &vector, "3")),

@@ -11,7 +11,7 @@ use tiller_protocol::problem::Problem;
 use tiller_studio::{Studio, StudioOptions};
 
 /// Longest wait for one event. Generous: the tests may share a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(5);
 
 /// An open application.
 pub struct Desk {

@@ -15,7 +15,7 @@ use tiller_studio::{Studio, StudioOptions};
 use tiller_ui::{App, Machine, Request};
 
 /// Longest wait for something to appear. Generous: the tests may share a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(8);
 
 /// Height at the bottom of the window that is never scrolled: the status bar.
 const BELOW: f32 = 36.0;

@@ -13,7 +13,13 @@ use tiller_tests::binary;
 use tiller_tests::screen::{Gesture, WHEEL_LINES};
 
 /// Longest wait for one step of the window. Generous: software drawing on a busy machine is slow.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(8);
+
+/// No frame for this long is rest.
+const STILL: Duration = Duration::from_millis(400);
+
+/// Longest wait for rest.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// Programs that the test needs, with the Debian package of each.
 const TOOLS: [(&str, &str); 3] = [("Xvfb", "xvfb"), ("xdotool", "xdotool"), ("import", "imagemagick")];
@@ -61,6 +67,8 @@ pub(crate) struct Desktop {
     tiller: Child,
     window: String,
     log: PathBuf,
+    /// One row for each drawn frame.
+    frames: PathBuf,
     /// Where pictures go, when they are wanted.
     pictures: PathBuf,
 }
@@ -71,6 +79,7 @@ impl Desktop {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let display = Display::open("1280x800x24")?;
         let log = folder.join("tiller.log");
+        let frames = folder.join("frames.csv");
         let home = folder.join("home");
         fs::create_dir_all(&home)?;
         let tools = fake_dialog(folder)?;
@@ -87,7 +96,7 @@ impl Desktop {
             .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
             .env("LIBGL_ALWAYS_SOFTWARE", "1")
             .env("WINIT_X11_SCALE_FACTOR", "1")
-            .env("TILLER_FRAME_LOG", folder.join("frames.csv"))
+            .env("TILLER_FRAME_LOG", &frames)
             .env_remove("WAYLAND_DISPLAY")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -96,7 +105,7 @@ impl Desktop {
             .context("starting the binary")?;
         let pictures = picture_folder();
         fs::create_dir_all(&pictures)?;
-        let mut desktop = Self { display, tiller, window: String::new(), log, pictures };
+        let mut desktop = Self { display, tiller, window: String::new(), log, frames, pictures };
         desktop.window = desktop.find_window()?;
         desktop.xdotool(&["windowfocus", "--sync", &desktop.window])?;
         Ok(desktop)
@@ -131,8 +140,30 @@ impl Desktop {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    fn pause() {
-        std::thread::sleep(Duration::from_millis(250));
+    fn frame_log_len(&self) -> u64 {
+        fs::metadata(&self.frames).map_or(0, |file| file.len())
+    }
+
+    /// Does something at mouse or keyboard and waits until the window has taken it in: frames were drawn, and then none
+    /// for a while. A running job draws frames all the time, so the wait has an end.
+    fn act(&self, args: &[&str]) -> Result<()> {
+        let mut seen = self.frame_log_len();
+        self.xdotool(args)?;
+        let (began, mut changed) = (Instant::now(), None);
+        while began.elapsed() < SETTLED_AFTER {
+            std::thread::sleep(Duration::from_millis(50));
+            let now = self.frame_log_len();
+            if now != seen {
+                (seen, changed) = (now, Some(Instant::now()));
+            } else if changed.is_some_and(|changed: Instant| changed.elapsed() > STILL) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_to(&self, at: Pos2) -> Result<()> {
+        self.act(&["mousemove", "--window", &self.window, &at.x.round().to_string(), &at.y.round().to_string()])
     }
 
     /// Does what the hand did at the twin.
@@ -144,56 +175,34 @@ impl Desktop {
     }
 
     fn wheel_down(&self, at: Pos2) -> Result<()> {
-        let (x, y) = (at.x.round().to_string(), at.y.round().to_string());
-        self.xdotool(&["mousemove", "--window", &self.window, &x, &y])?;
-        Self::pause();
+        self.move_to(at)?;
         // Button 5 is one line down.
-        self.xdotool(&["click", "--repeat", &WHEEL_LINES.to_string(), "--delay", "30", "5"])?;
-        // Scrolling is smooth: let it come to rest.
-        std::thread::sleep(Duration::from_millis(800));
-        Ok(())
+        self.act(&["click", "--repeat", &WHEEL_LINES.to_string(), "--delay", "30", "5"])
     }
 
-    /// Moves the pointer there and clicks.
     fn click(&self, at: Pos2) -> Result<()> {
-        let (x, y) = (at.x.round().to_string(), at.y.round().to_string());
-        self.xdotool(&["mousemove", "--window", &self.window, &x, &y])?;
-        // The window learns of the pointer before the button.
-        Self::pause();
-        self.xdotool(&["click", "1"])?;
-        Self::pause();
-        Ok(())
+        self.move_to(at)?;
+        self.act(&["click", "1"])
     }
 
     /// Drags from one place to another.
     pub(crate) fn drag(&self, from: Pos2, to: Pos2) -> Result<()> {
-        let steps = 8;
-        let place = |i: i32| from + (to - from) * (i as f32 / steps as f32);
-        for i in 0..=steps {
-            let (x, y) = (place(i).x.round().to_string(), place(i).y.round().to_string());
-            self.xdotool(&["mousemove", "--window", &self.window, &x, &y])?;
-            std::thread::sleep(Duration::from_millis(40));
-            if i == 0 {
-                self.xdotool(&["mousedown", "1"])?;
-            }
+        self.move_to(from)?;
+        self.act(&["mousedown", "1"])?;
+        for step in 1_u8..=4 {
+            self.move_to(from + (to - from) * (f32::from(step) / 4.0))?;
         }
-        self.xdotool(&["mouseup", "1"])?;
-        Self::pause();
-        Ok(())
+        self.act(&["mouseup", "1"])
     }
 
     /// Presses keys, e.g. `ctrl+d`.
     pub(crate) fn press(&self, keys: &str) -> Result<()> {
-        self.xdotool(&["key", "--window", &self.window, "--clearmodifiers", keys])?;
-        Self::pause();
-        Ok(())
+        self.act(&["key", "--window", &self.window, "--clearmodifiers", keys])
     }
 
     /// Types text.
     pub(crate) fn type_text(&self, text: &str) -> Result<()> {
-        self.xdotool(&["type", "--delay", "20", "--clearmodifiers", text])?;
-        Self::pause();
-        Ok(())
+        self.act(&["type", "--delay", "20", "--clearmodifiers", text])
     }
 
     /// Waits until `found` gives something.
@@ -235,8 +244,8 @@ impl Desktop {
     /// Leaves a picture of the display; returns where.
     pub(crate) fn picture(&self, name: &str) -> Result<PathBuf> {
         let path = self.pictures.join(format!("{name}.png"));
-        // The pointer rests and the last frame is drawn.
-        std::thread::sleep(Duration::from_millis(700));
+        // Toasts come and go; the page itself is at rest since the last gesture.
+        std::thread::sleep(Duration::from_millis(500));
         let taken = Command::new("import")
             .args(["-window", "root", "-strip"])
             .arg(&path)

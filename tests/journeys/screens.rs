@@ -87,7 +87,7 @@ fn a_run_stopped_half_way_keeps_its_points() -> Result<()> {
     screen.click("Thorough")?;
     screen.click("Start")?;
     screen.control("Choose prompt")?;
-    screen.click("Stop job")?;
+    screen.click("Stop")?;
     screen.wait_for("Stopped early; what it had is kept")?;
     let run = finished_run(&screen).context("the run was kept")?;
     assert!(run.stopped && !run.front.is_empty(), "{} points", run.front.len());
