@@ -10,6 +10,7 @@
 mod action;
 mod app;
 mod chrome;
+mod face;
 mod icon;
 mod jobs;
 mod number;
@@ -19,5 +20,6 @@ mod shared;
 mod theme;
 mod widgets;
 
-pub use app::{Answer, App, Machine, Output, Request, Ticket};
+pub use app::App;
+pub use face::{Answer, Machine, Output, Request, Ticket};
 pub use theme::install;

@@ -10,7 +10,7 @@ use tiller_protocol::problem::Problem;
 use tiller_protocol::settings::AppSettings;
 use tiller_protocol::steering::{ExtractMethod, VectorId, VectorInfo};
 
-use crate::app::{Machine, Output, Request, Ticket};
+use crate::face::{Machine, Output, Request, Ticket};
 use crate::jobs::{Job, Purpose};
 use crate::page::Page;
 use crate::widgets::toast::Toasts;

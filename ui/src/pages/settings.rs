@@ -5,7 +5,7 @@ use egui_material_icons::icons::ICON_FOLDER_OPEN;
 use tiller_protocol::model::{DeviceChoice, DtypeChoice};
 use tiller_protocol::settings::ThemeChoice;
 
-use crate::app::Request;
+use crate::face::Request;
 use crate::page::Page;
 use crate::pages::scaffold;
 use crate::shared::Shared;

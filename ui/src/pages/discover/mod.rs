@@ -1,5 +1,6 @@
 //! Discover: set a run up, watch its front grow, judge what it found.
 
+mod advanced;
 mod cloud;
 mod form;
 mod front_table;
