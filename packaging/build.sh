@@ -28,16 +28,18 @@ depends="$depends libxkbcommon-x11-0, libgl1, libegl1"
 recommends="libgl1-mesa-dri, mesa-vulkan-drivers, libfontconfig1, libwayland-client0, xdg-desktop-portal, xdg-utils"
 
 dpkg-deb -R "$deb" "$work/deb"
+strip --strip-unneeded "$work/deb/usr/bin/tiller"
 sed -i -e "s/^Depends:.*/Depends: $depends/" -e '/^Recommends:/d' "$work/deb/DEBIAN/control"
 sed -i "/^Depends:/a Recommends: $recommends" "$work/deb/DEBIAN/control"
 doc=$work/deb/usr/share/doc/tiller
-mkdir -p "$doc"
+mv "$work/deb/usr/share/doc/Tiller" "$doc"
 cp LICENSE-MIT LICENSE-APACHE "$doc/"
 cat > "$doc/copyright" <<END
 Tiller is under the MIT licence or the Apache licence 2.0, as you choose:
 /usr/share/doc/tiller/LICENSE-MIT, /usr/share/doc/tiller/LICENSE-APACHE
 END
 chmod -R u+rwX,go+rX,go-w "$work/deb/usr"
+sed -i "s/^Installed-Size:.*/Installed-Size: $(du -sk "$work/deb/usr" | cut -f1)/" "$work/deb/DEBIAN/control"
 (cd "$work/deb" && find usr -type f -print0 | sort -z | xargs -0 md5sum > DEBIAN/md5sums)
 dpkg-deb --root-owner-group -b "$work/deb" "$deb"
 
