@@ -1,69 +1,11 @@
-//! What a discovered prompt is held against: nothing, prompts written by hand, the vector itself, and two controls of
-//! the search (methods.md §2.7, §7.5).
+//! What a discovered prompt is held against: prompts written by hand, and two controls of the search (methods.md §2.7,
+//! §7.5).
 
-use std::ops::ControlFlow;
-
-use tiller_engine::{Device, Edit, Model, Tensor};
 use tiller_protocol::discovery::{DiscoverySettings, Heading, Proposer, TargetDirection};
-use tiller_protocol::evaluation::{Condition, ConditionKind};
-use tiller_protocol::persona::Item;
-use tiller_protocol::steering::Positions;
+use tiller_protocol::evaluation::Condition;
 
-use crate::direction::unit;
 use crate::epo::EpoSettings;
-use crate::error::Result;
-use crate::evaluate::{Treatment, behaviour};
 use crate::stats::{MeanInterval, mean_interval};
-
-/// Items on which conditions are measured.
-#[derive(Clone, Copy, Debug)]
-pub struct ItemSets<'a> {
-    /// Items on which things are chosen; empty to leave them out.
-    pub select: &'a [Item],
-    /// Held-out items on which results are reported; empty to leave them out.
-    pub report: &'a [Item],
-}
-
-/// Measures one condition on both sets; `None` when the observer stopped it.
-///
-/// # Errors
-/// Items that do not fit the context, or a failure of the model.
-pub fn condition(
-    model: &Model,
-    sets: &ItemSets<'_>,
-    (kind, name): (ConditionKind, &str),
-    treatment: &Treatment<'_>,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Option<Condition>> {
-    let mut measured = Vec::with_capacity(2);
-    for items in [sets.select, sets.report] {
-        if items.is_empty() {
-            measured.push(None);
-            continue;
-        }
-        let Some(found) = behaviour(model, items, treatment, progress)? else { return Ok(None) };
-        measured.push(Some(found));
-    }
-    let report = measured.pop().flatten();
-    let select = measured.pop().flatten();
-    let prompt = treatment.prompt.map(str::to_owned);
-    Ok(Some(Condition { name: name.to_owned(), kind, prompt, xent: None, seed: None, select, report }))
-}
-
-/// An edit that adds `strength · resid_norm` along the unit direction: the slider's unit.
-///
-/// # Errors
-/// A direction without length.
-pub fn steering_edit(
-    (block, positions): (usize, Positions),
-    direction: &[f32],
-    resid_norm: f64,
-    strength: f64,
-) -> Result<Edit> {
-    let length = strength * resid_norm;
-    let delta: Vec<f32> = unit(direction)?.into_iter().map(|x| (f64::from(x) * length) as f32).collect();
-    Ok(Edit { block, delta: Tensor::from_vec(delta, direction.len(), &Device::Cpu)?, positions })
-}
 
 /// Prompts written by hand, summed up.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,6 +45,8 @@ pub fn equal_effort(settings: &EpoSettings, evaluations: u64) -> EpoSettings {
 
 #[cfg(test)]
 mod tests {
+    use tiller_protocol::evaluation::ConditionKind;
+
     use super::*;
     use crate::evaluate::counted;
 
@@ -135,11 +79,5 @@ mod tests {
         assert_eq!(DiscoverySettings { target: settings.target, ..random }, settings);
         let mutation = random_mutation(&settings);
         assert_eq!(DiscoverySettings { proposer: settings.proposer, ..mutation }, settings);
-    }
-
-    #[test]
-    fn strength_is_a_share_of_the_residual() {
-        let edit = steering_edit((2, Positions::All), &[0.0, 2.0], 50.0, -0.1).unwrap();
-        assert_eq!(edit.delta.to_vec1::<f32>().unwrap(), [0.0, -5.0]);
     }
 }

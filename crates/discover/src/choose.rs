@@ -1,14 +1,7 @@
 //! Which point of a front to use: measured on selection items, never on those that results are reported on.
 
-use std::ops::ControlFlow;
-
-use tiller_engine::Model;
 use tiller_protocol::discovery::{FrontPoint, Heading};
 use tiller_protocol::evaluation::Behaviour;
-use tiller_protocol::persona::{Item, Placement};
-
-use crate::error::Result;
-use crate::evaluate::{Treatment, behaviour};
 
 /// A point below this many nats per token can be called fluent.
 pub const FLUENT_NATS: f64 = 3.0;
@@ -23,30 +16,6 @@ pub fn spread(len: usize, n: usize) -> Vec<usize> {
         1 => vec![len - 1],
         n => (0..n).map(|i| (i * (len - 1) + (n - 1) / 2) / (n - 1)).collect(),
     }
-}
-
-/// Measures at most `n` points, spread over the front, on selection items; points measured before on as many decisions
-/// keep their result. `false` when the observer stopped it; what is measured stays.
-///
-/// # Errors
-/// A failure of the model.
-pub fn measure_front(
-    model: &Model,
-    front: &mut [FrontPoint],
-    (items, placement): (&[Item], Placement),
-    n: usize,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<bool> {
-    let chosen = spread(front.len(), n);
-    for (done, i) in chosen.iter().enumerate() {
-        let text = front[*i].candidate.text.clone();
-        let treatment = Treatment { prompt: Some(&text), placement, edits: &[] };
-        let Some(found) = behaviour(model, items, &treatment, &mut |_, _| progress(done, chosen.len()))? else {
-            return Ok(false);
-        };
-        front[*i].select = Some(found);
-    }
-    Ok(progress(chosen.len(), chosen.len()).is_continue())
 }
 
 /// The measured point with the best behaviour.

@@ -8,9 +8,10 @@
 use tiller_engine::direction::last_rows;
 use tiller_engine::gradient::{Member, Problem, TokenGradients, token_gradients};
 use tiller_engine::{EarlyExit, KvCache, Model, Node, Parent, Request, Tensor, TokenTree, score};
-use tiller_protocol::discovery::Candidate;
+use tiller_protocol::discovery::{Candidate, FrontPoint};
 
 use crate::error::{DiscoverError, Result};
+use crate::front::front;
 use crate::landscape::{Landscape, Score};
 use crate::measure::Measure;
 use crate::place::Place;
@@ -57,7 +58,9 @@ impl<'a> PromptLandscape<'a> {
         };
         let mask = |ids: &[u32]| {
             let mut mask = vec![false; place.model().config().vocab_size];
-            ids.iter().for_each(|id| mask[*id as usize] = true);
+            for id in ids {
+                mask[*id as usize] = true;
+            }
             mask
         };
         let (first, inner) = (mask(allowed.at(0)), mask(allowed.at(1)));
@@ -98,11 +101,23 @@ impl<'a> PromptLandscape<'a> {
         Ok(Score { target: self.mean_shift(&values), xent: stats::mean(&xents) })
     }
 
-    /// Whether the candidate's text, rendered and tokenised whole, holds exactly its ids in every context.
+    /// The front of a history, with the scores of the texts as they are deployed ([`Self::score_text`]). A candidate
+    /// whose text does not hold exactly its ids in every context as rendered whole is left out.
     ///
     /// # Errors
-    /// A failure of the template or the tokenizer.
-    pub fn is_faithful(&self, candidate: &Candidate) -> Result<bool> {
+    /// A failure of the template, the tokenizer or the model.
+    pub fn verified_front(&self, history: &[Candidate]) -> Result<Vec<FrontPoint>> {
+        let mut verified = Vec::new();
+        for FrontPoint { candidate, .. } in front(history) {
+            if self.is_faithful(&candidate)? {
+                let Score { target, xent } = self.score_text(&candidate.text)?;
+                verified.push(Candidate { target, xent, ..candidate });
+            }
+        }
+        Ok(front(&verified))
+    }
+
+    fn is_faithful(&self, candidate: &Candidate) -> Result<bool> {
         let rendered = self.place.rendered(Some(&candidate.text))?;
         Ok(rendered
             .iter()

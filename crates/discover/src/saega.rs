@@ -18,7 +18,7 @@ use crate::prompt_landscape::PromptLandscape;
 use crate::setup::{self, RunData};
 
 /// Keeps the random weights' seed apart from the search's.
-const RANDOM_WEIGHTS_SALT: u64 = 0x7361_6567_61;
+const RANDOM_WEIGHTS_SALT: u64 = 0x0073_6165_6761;
 
 /// The `n` latents with the largest absolute difference of mean activation, positive side less negative, largest
 /// first, as `(latent, difference)`. Latents without a difference are left out, so there may be fewer.

@@ -1,7 +1,7 @@
 //! Shares, intervals and paired tests.
 //!
-//! Knows plain numbers only. Deviations, medians and AUROC are in [`tiller_engine::direction`]. Wilson's interval: Wilson 1927, J. Am. Stat. Assoc. 22; the exact paired test is
-//! McNemar's with the binomial distribution.
+//! Knows plain numbers only; deviations, medians and AUROC are in [`tiller_engine::direction`]. The interval is that of
+//! Wilson 1927, J. Am. Stat. Assoc. 22; the exact paired test is that of `McNemar` with the binomial distribution.
 
 use tiller_engine::direction::mean_and_sd;
 use tiller_protocol::evaluation::Rate;
