@@ -3,7 +3,7 @@
 use tiller_protocol::evaluation::ConditionKind;
 
 use super::results::{Curve, How, PersonaStudy, Results, Search};
-use crate::jobs::discover::target_name;
+use crate::jobs::picture::target_name;
 use crate::plot::{DosePlot, DoseSeries, ForestPlot, ForestRow, Front, ParetoPlot, Reference};
 
 /// A figure: the name of its file, and its drawing.

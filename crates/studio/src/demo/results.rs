@@ -134,7 +134,7 @@ impl Manual {
     }
 }
 
-/// A paired exact test (McNemar's).
+/// A paired exact test after `McNemar`.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Test {
     /// Decisions that match the persona under the chosen prompt alone.

@@ -12,7 +12,9 @@ use super::Order;
 use super::plan::Plan;
 use super::results::{Manual, PersonaStudy, Search, Test};
 use crate::jobs::Sink;
-use crate::jobs::discover::{self, Baselines, XENT_REFERENCE};
+use crate::jobs::baselines::{self as held_against, Baselines};
+use crate::jobs::choice;
+use crate::jobs::discover::{self, XENT_REFERENCE};
 use crate::jobs::material::{Material, Shelf, kind};
 
 /// Candidates kept for the figure of a search.
@@ -32,7 +34,7 @@ pub(super) fn run(order: &Order<'_>, plan: &Plan, persona: &str, sink: &mut dyn 
     let name = material.persona.card.name.clone();
     sink.part(&format!("{name}: baselines"));
     let Baselines { conditions, targets, steering_times } =
-        discover::baselines(&material, &landscape, &settings, sink)?;
+        held_against::measure(&material, &landscape, &settings, sink)?;
     let direction = material.direction()?;
     let (card, block) = (&material.persona.card, material.block);
     let mut study = PersonaStudy {
@@ -57,7 +59,7 @@ pub(super) fn run(order: &Order<'_>, plan: &Plan, persona: &str, sink: &mut dyn 
     let is_first = plan.personas.first().is_some_and(|first| first == persona);
     for (settings, evaluations_of) in searches(plan, &settings, is_first || plan.compare_all) {
         let budget = evaluations_of.map(|i: usize| study.searches[i].evaluations);
-        sink.part(&format!("{name}: {}, seed {}", discover::label(&settings), settings.seed));
+        sink.part(&format!("{name}: {}, seed {}", choice::label(&settings), settings.seed));
         search(&material, &settings, (budget, plan.n_judged), &mut study, sink)?;
     }
     sink.part(&format!("{name}: held-out items"));
@@ -103,9 +105,10 @@ fn search(
         if sink.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     sink.check()?;
-    let mut points = front::front(&found.history);
-    discover::judge_front(material, settings, (&mut points, n_judged), sink)?;
-    let mut chosen = discover::chosen(settings, &points);
+    let mut points =
+        landscape.verified_front(&found.history).map_err(|error| problem::discover(&error))?;
+    choice::judge_front(material, settings, (&mut points, n_judged), sink)?;
+    let mut chosen = choice::chosen(settings, &points);
     if matches!(kind(settings), ConditionKind::RandomDirection | ConditionKind::RandomMutation) {
         chosen.truncate(1);
     }
@@ -116,7 +119,7 @@ fn search(
     let scores: Vec<(f64, f64)> = points.iter().map(|p| (p.candidate.target, p.candidate.xent)).collect();
     let every = found.history.len().div_ceil(MAX_DOTS).max(1);
     study.searches.push(Search {
-        name: format!("{}, seed {}", discover::label(settings), settings.seed),
+        name: format!("{}, seed {}", choice::label(settings), settings.seed),
         kind: kind(settings),
         seed: settings.seed,
         evaluations: found.evaluations(),
@@ -154,7 +157,7 @@ fn report(
     let total = study.conditions.len();
     for (i, measured) in study.conditions.iter_mut().enumerate() {
         sink.step(i, total, "conditions");
-        measured.report = Some(discover::held_out(material, settings, measured, steering_times, sink)?);
+        measured.report = Some(held_against::held_out(material, settings, measured, steering_times, sink)?);
     }
     Ok(())
 }

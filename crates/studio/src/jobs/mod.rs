@@ -3,12 +3,15 @@
 //! A job is a function of its settings, the loaded model and a [`Sink`]. It knows nothing of threads or channels, so
 //! the window, the command line and the tests run the same code.
 
+pub(crate) mod baselines;
 pub(crate) mod chat;
+pub(crate) mod choice;
 pub(crate) mod discover;
 pub(crate) mod evaluate;
 pub(crate) mod extract;
 pub(crate) mod material;
 pub(crate) mod measure;
+pub(crate) mod picture;
 mod sink;
 
 use std::ops::ControlFlow;

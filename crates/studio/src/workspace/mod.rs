@@ -35,7 +35,6 @@ pub struct Workspace {
     _lock: Option<File>,
     /// Deletes a test's folder with the value.
     #[cfg(test)]
-    #[expect(dead_code, reason = "held, never read")]
     temp: Option<tempfile::TempDir>,
 }
 
