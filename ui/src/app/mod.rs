@@ -87,6 +87,11 @@ impl App {
         if let Some(handoff) = self.shared.handoff.take() {
             self.hand_over(handoff);
         }
+        // What a click or a key has changed is drawn in the next frame, even if nothing else happens.
+        let acted = |event: &egui::Event| matches!(event, egui::Event::Key { .. } | egui::Event::PointerButton { .. });
+        if ui.input(|input| input.events.iter().any(acted)) {
+            ui.ctx().request_repaint();
+        }
         self.shared.take_output()
     }
 
