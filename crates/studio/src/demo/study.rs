@@ -16,6 +16,7 @@ use crate::jobs::baselines::{self as held_against, Baselines};
 use crate::jobs::choice;
 use crate::jobs::discover::{self, XENT_REFERENCE};
 use crate::jobs::material::{Material, Shelf, kind};
+use crate::problem;
 
 /// Candidates kept for the figure of a search.
 const MAX_DOTS: usize = 1500;
@@ -105,8 +106,7 @@ fn search(
         if sink.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     sink.check()?;
-    let mut points =
-        landscape.verified_front(&found.history).map_err(|error| problem::discover(&error))?;
+    let mut points = landscape.verified_front(&found.history).map_err(|error| problem::discover(&error))?;
     choice::judge_front(material, settings, (&mut points, n_judged), sink)?;
     let mut chosen = choice::chosen(settings, &points);
     if matches!(kind(settings), ConditionKind::RandomDirection | ConditionKind::RandomMutation) {

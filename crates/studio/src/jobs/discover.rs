@@ -71,8 +71,7 @@ pub(crate) fn run(
     let found = found?;
     // A stop within an iteration leaves candidates that belong to no checkpoint; they are kept all the same.
     folder.append(&found.history[saved..])?;
-    let mut points =
-        landscape.verified_front(&found.history).map_err(|error| problem::discover(&error))?;
+    let mut points = landscape.verified_front(&found.history).map_err(|error| problem::discover(&error))?;
     let finished = finish(&material, &settings, &mut points, &mut baselines, sink);
     let stopped = found.stopped || finished.is_err();
     let chosen = match finished {
