@@ -36,15 +36,21 @@ fi
 echo "== A clean Debian 12"
 root=$(mktemp -d)
 chmod 755 "$root"
-trap 'rm -rf --one-file-system "$root"' EXIT
+trap 'umount "$root/proc" 2> /dev/null; rm -rf --one-file-system "$root"' EXIT
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -1)
 debootstrap --variant=minbase bookworm "$root" "${mirror:-http://deb.debian.org/debian}" > "$root.log" 2>&1 ||
   { tail -20 "$root.log"; fail "no clean system could be made"; }
 rm -f "$root.log"
+# Tiller finds what it ships with by its own place, which the system tells in /proc.
+places=()
+mount -t proc proc "$root/proc" 2> /dev/null || places=(TILLER_ASSETS=/usr/lib/Tiller/assets)
 cp "$deb" "$root/tmp/tiller.deb"
 cp "$rpm" "$root/tmp/tiller.rpm"
 cp packaging/start.sh "$root/tmp/start.sh"
-inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive "$@"; }
+inside() {
+  chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive \
+    "${places[@]}" "$@"
+}
 
 echo "== The .deb installs and starts"
 inside apt-get update -q > /dev/null
