@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A share with its Wilson 95 % interval.
+#[expect(clippy::struct_field_names, reason = "the share itself is called a rate wherever it is shown")]
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     /// Number of hits.
