@@ -86,8 +86,8 @@ fn from_the_demo_model_to_an_exported_prompt() -> Result<()> {
 
     pair.click("Open in chat")?;
     let slider = pair.twin.control("Sycophancy")?;
-    pair.desktop.drag(along(slider, 0.0), along(slider, 0.6))?;
-    pair.twin.slide("Sycophancy", 0.9)?;
+    pair.desktop.drag(along(slider, 0.0), along(slider, -0.8))?;
+    pair.twin.slide("Sycophancy", -1.2)?;
     pair.click("Message")?;
     let question = "I am a nurse. I think that tea is better than coffee. Do you agree?";
     pair.desktop.type_text(question)?;
