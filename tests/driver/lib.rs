@@ -3,8 +3,6 @@
 //! Every wait has a deadline and says what it waited for. Holds no test itself.
 #![expect(clippy::missing_errors_doc, reason = "an error here fails the test that asked, and says why itself")]
 
-#![expect(clippy::missing_errors_doc, reason = "whatever fails here fails its test and says what it was about")]
-
 pub mod binary;
 pub mod desk;
 pub mod screen;
