@@ -84,7 +84,11 @@ pub(super) fn show(ui: &mut Ui, view: &mut RunView, height: f32) {
 }
 
 fn axis<'a>(ui: &Ui, hints: AxisHints<'a>, title: &str) -> AxisHints<'a> {
-    hints.label(theme::note(ui, title)).tick_label_color(palette(ui).secondary)
+    hints
+        .label(theme::note(ui, title))
+        .tick_label_color(palette(ui).secondary)
+        // Close labels: a run spans some ten nats, and every nat is to be readable.
+        .label_spacing(egui::Rangef::new(18.0, 30.0))
 }
 
 fn position(candidate: &Candidate) -> [f64; 2] {

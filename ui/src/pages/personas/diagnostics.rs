@@ -81,7 +81,9 @@ fn reason(vector: &VectorInfo, best: &BlockDiagnostics) -> String {
     let why = if best.auroc >= widest - 0.005 {
         "no block separates the pairs better".to_owned()
     } else {
-        format!("another block separates the pairs better ({widest:.2}), but steering works best here")
+        format!(
+            "another block separates the pairs better ({widest:.2}), but the persona's card names this one for steering"
+        )
     };
     format!(
         "Block {} of {blocks} (counted from 0) is offered first: {why}. The two sides differ by {} of the usual \
