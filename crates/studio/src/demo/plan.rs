@@ -57,7 +57,7 @@ impl Plan {
                 personas: personas(&["sycophancy", "hallucination", "myopia"]),
                 seeds,
                 compare_all: true,
-                search: DiscoverySettings { iterations: 45, population: 8, children: 12, n_contexts: 6, ..base },
+                search: DiscoverySettings { iterations: 45, population: 8, children: 10, n_contexts: 6, ..base },
                 n_judged: 8,
                 max_select: None,
                 n_dose: 80,

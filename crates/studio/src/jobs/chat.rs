@@ -49,6 +49,12 @@ pub(crate) fn say(
     let plain_prompt = ask.plain_turns.as_ref().map_or_else(|| Ok(prompt.clone()), |turns| loaded.prompt(turns))?;
     let steered = LiveEdits::new(live, workspace, &loaded.info, loaded.device());
     let none: Arc<Vec<Edit>> = Arc::default();
+    // Read once before the first token, so that a row that cannot be used is told at once.
+    drop(steered.now());
+    let told = steered.problems();
+    for trouble in &told {
+        sink.report(Report::Trouble(trouble.clone()));
+    }
     let (edits_now, no_edits) = (|| steered.now(), || Arc::clone(&none));
     let mut replies = vec![Reply { prompt, edits: &edits_now }];
     if ask.side_by_side {
@@ -64,7 +70,7 @@ pub(crate) fn say(
         if sink.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let written = generate(&loaded.model, &replies, &ask.sampling, &mut on_text);
-    for trouble in steered.problems() {
+    for trouble in steered.problems().into_iter().skip(told.len()) {
         sink.report(Report::Trouble(trouble));
     }
     let written = written.map_err(|error| problem::engine(&error))?;
