@@ -142,12 +142,14 @@ impl Svg {
 
     /// Adds the filled marker of series `i`.
     pub(super) fn marker(&mut self, (x, y): (f64, f64), i: usize, colour: &str) {
-        let shape = match i % 5 {
+        let shape = match i % 7 {
             0 => format!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="4.5""#),
             1 => format!(r#"<rect x="{:.1}" y="{:.1}" width="8" height="8""#, x - 4.0, y - 4.0),
             2 => polygon(&[(x, y - 5.5), (x + 5.0, y + 4.0), (x - 5.0, y + 4.0)]),
             3 => polygon(&[(x, y - 5.5), (x + 5.5, y), (x, y + 5.5), (x - 5.5, y)]),
-            _ => polygon(&[(x, y + 5.5), (x + 5.0, y - 4.0), (x - 5.0, y - 4.0)]),
+            4 => polygon(&[(x, y + 5.5), (x + 5.0, y - 4.0), (x - 5.0, y - 4.0)]),
+            5 => plus((x, y), 5.5, 2.0),
+            _ => polygon(&[(x - 6.0, y - 2.5), (x + 6.0, y - 2.5), (x + 6.0, y + 2.5), (x - 6.0, y + 2.5)]),
         };
         self.push(&format!(r#"{shape} class="marker" fill="{colour}" stroke="{PAGE}" stroke-width="1"/>"#));
     }
@@ -156,6 +158,25 @@ impl Svg {
         let written = writeln!(self.body, "{element}");
         debug_assert!(written.is_ok(), "writing to a string succeeds");
     }
+}
+
+/// An upright cross.
+fn plus((x, y): (f64, f64), arm: f64, half: f64) -> String {
+    let corners = [
+        (-half, -arm),
+        (half, -arm),
+        (half, -half),
+        (arm, -half),
+        (arm, half),
+        (half, half),
+        (half, arm),
+        (-half, arm),
+        (-half, half),
+        (-arm, half),
+        (-arm, -half),
+        (-half, -half),
+    ];
+    polygon(&corners.map(|(dx, dy)| (x + dx, y + dy)))
 }
 
 fn polygon(points: &[(f64, f64)]) -> String {
