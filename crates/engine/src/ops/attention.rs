@@ -182,12 +182,12 @@ pub(crate) struct Run<'a> {
 
 kernel! {
     /// Products of every query `[group, dim]` with the keys of a run, into columns `first..` of `[group, n_keys]`.
-    fn score_run(scores: &'k mut [f32], queries: &'k [f32], run: Run<'k>, first: usize, shape: (usize, usize)) {
+    fn score_run[simd](scores: &'k mut [f32], queries: &'k [f32], run: Run<'k>, first: usize, shape: (usize, usize)) {
         let (n_keys, dim) = shape;
         for i in 0..run.len {
             let key = &run.data[i * run.stride..][..dim];
             for (scores, query) in scores.chunks_exact_mut(n_keys).zip(queries.chunks_exact(dim)) {
-                scores[first + i] = dot(query, key);
+                scores[first + i] = dot(simd, query, key);
             }
         }
     }
@@ -195,7 +195,7 @@ kernel! {
 
 kernel! {
     /// Adds the values of a run, weighted by columns `first..` of `[group, n_keys]`, to `[group, dim]`.
-    fn mix_run(out: &'k mut [f32], weights: &'k [f32], run: Run<'k>, first: usize, shape: (usize, usize)) {
+    fn mix_run[_simd](out: &'k mut [f32], weights: &'k [f32], run: Run<'k>, first: usize, shape: (usize, usize)) {
         let (n_keys, dim) = shape;
         for i in 0..run.len {
             let value = &run.data[i * run.stride..][..dim];
@@ -313,12 +313,12 @@ impl Source<'_> {
                 scores.resize(task.n * stride, 0.0);
                 mixed.clear();
                 mixed.resize(task.n * value_dim, 0.0);
-                let q = Lhs { data: &queries[head * dim..], row_stride: width, col_stride: 1 };
+                let q = Lhs::Rows { data: &queries[head * dim..], stride: width };
                 small_matmul(scores, q, &scratch.keys_t, (task.n, dim, stride));
                 for (i, row) in scores.chunks_exact_mut(stride).enumerate() {
                     softmax(row, node.past_len + task.first + i + 1, heads.scale);
                 }
-                let weights = Lhs { data: scores, row_stride: stride, col_stride: 1 };
+                let weights = Lhs::Rows { data: scores, stride };
                 small_matmul(mixed, weights, &scratch.values, (task.n, n_keys, value_dim));
                 for (row, mixed) in mixed.chunks_exact(value_dim).enumerate() {
                     out[row * q_dim + head * dim..][..dim].copy_from_slice(&mixed[..dim]);

@@ -5,7 +5,7 @@ use candle_core::Result;
 use rayon::prelude::*;
 
 use super::attention::{Attention, Heads, Side, Source};
-use super::simd::{Lhs, dot, padded, small_matmul, softmax};
+use super::simd::{Lhs, dot, kernel, padded, small_matmul, softmax};
 use super::{ROWS_PER_TASK, Values};
 use crate::plan::{Plan, PlannedNode, Span};
 
@@ -88,9 +88,9 @@ impl Buffers {
             copy_rows(&mut self.grads, grad, (node.start, n), (column, heads.q_dim()), dim);
             self.scores(heads, node, (stride, wide));
             let d_queries = zeroed(&mut self.d_queries, n * wide);
-            let d_scores = Lhs { data: &self.d_scores, row_stride: stride, col_stride: 1 };
+            let d_scores = Lhs::Rows { data: &self.d_scores, stride };
             small_matmul(d_queries, d_scores, &self.keys, (n, n_keys, wide));
-            let turned = |data| Lhs { data, row_stride: 1, col_stride: stride };
+            let turned = |data| Lhs::Columns { data, stride };
             small_matmul(&mut self.d_keys, turned(&self.d_scores), &self.queries, (n_keys, n, wide));
             small_matmul(&mut self.d_values, turned(&self.weights), &self.grads, (n_keys, n, wide));
             for (i, row) in d_queries.chunks_exact(wide).enumerate() {
@@ -114,27 +114,24 @@ impl Buffers {
     fn scores(&mut self, heads: Heads, node: &PlannedNode, (stride, wide): (usize, usize)) {
         let (n, dim) = (node.len, heads.head_dim);
         let weights = zeroed(&mut self.weights, n * stride);
-        small_matmul(
-            weights,
-            Lhs { data: &self.queries, row_stride: wide, col_stride: 1 },
-            &self.keys_t,
-            (n, dim, stride),
-        );
+        small_matmul(weights, Lhs::Rows { data: &self.queries, stride: wide }, &self.keys_t, (n, dim, stride));
         let d_scores = zeroed(&mut self.d_scores, n * stride);
-        small_matmul(
-            d_scores,
-            Lhs { data: &self.grads, row_stride: wide, col_stride: 1 },
-            &self.values_t,
-            (n, dim, stride),
-        );
+        small_matmul(d_scores, Lhs::Rows { data: &self.grads, stride: wide }, &self.values_t, (n, dim, stride));
         for (i, (weights, d_scores)) in
             weights.chunks_exact_mut(stride).zip(d_scores.chunks_exact_mut(stride)).enumerate()
         {
             softmax(weights, node.past_len + i + 1, heads.scale);
-            let mean = dot(weights, d_scores);
-            for (d, w) in d_scores.iter_mut().zip(weights) {
-                *d = *w * (*d - mean) * heads.scale;
-            }
+            score_gradient(d_scores, weights, heads.scale);
+        }
+    }
+}
+
+kernel! {
+    /// From the gradient of softmax weights to that of the products they were made from.
+    fn score_gradient[simd](d_scores: &'k mut [f32], weights: &'k [f32], scale: f32) {
+        let mean = dot(simd, weights, d_scores);
+        for (d, w) in d_scores.iter_mut().zip(weights) {
+            *d = *w * (*d - mean) * scale;
         }
     }
 }

@@ -164,7 +164,7 @@ impl Linear {
 
 kernel! {
     /// `out[:, columns] += x·W[:, columns]` for rows `out` `[n, n_out]`, `x` `[n, n_in]`.
-    fn add_column_block(
+    fn add_column_block[_simd](
         out: &'k mut [f32],
         x: &'k [f32],
         weight: &'k [f32],
@@ -203,7 +203,7 @@ fn add_weighted(out: &mut [f32], x: &[f32], rows: &[f32], first: usize, stride: 
 
 kernel! {
     /// `out[first..] += x·W[:, first..]` for one row, `W` `[x.len(), stride]`.
-    fn add_columns(out: &'k mut [f32], x: &'k [f32], weight: &'k [f32], first: usize, stride: usize) {
+    fn add_columns[_simd](out: &'k mut [f32], x: &'k [f32], weight: &'k [f32], first: usize, stride: usize) {
         for (x, rows) in x.chunks(4).zip(weight.chunks(4 * stride)) {
             add_weighted(out, x, rows, first, stride);
         }
@@ -211,11 +211,11 @@ kernel! {
 }
 
 kernel! {
-    fn add_dot_block(out: &'k mut [f32], x: &'k [f32], weight: &'k [f32], shape: (usize, usize)) {
+    fn add_dot_block[simd](out: &'k mut [f32], x: &'k [f32], weight: &'k [f32], shape: (usize, usize)) {
         let (n_in, n_out) = shape;
         for (column, row) in weight.chunks_exact(n_in).enumerate() {
             for (out, x) in out.chunks_exact_mut(n_out).zip(x.chunks_exact(n_in)) {
-                out[column] += dot(x, row);
+                out[column] += dot(simd, x, row);
             }
         }
     }

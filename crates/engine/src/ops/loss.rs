@@ -94,7 +94,7 @@ impl CustomOp1 for KnownCrossEntropy {
 
 kernel! {
     /// From −log P: `row = (P − onehot(target)) · grad`.
-    fn probability_gradient(row: &'k mut [f32], target: usize, grad: f32) {
+    fn probability_gradient[_simd](row: &'k mut [f32], target: usize, grad: f32) {
         for value in row.iter_mut() {
             *value = exp(-*value) * grad;
         }
@@ -127,15 +127,15 @@ impl Running {
 }
 
 kernel! {
-    fn add_logits(running: Running, logits: &'k [f32]) -> Running {
-        let top = running.top.max(max(logits));
-        Running { top, sum: running.sum * exp(running.top - top) + sum_exp(logits, top) }
+    fn add_logits[simd](running: Running, logits: &'k [f32]) -> Running {
+        let top = running.top.max(max(simd, logits));
+        Running { top, sum: running.sum * exp(running.top - top) + sum_exp(simd, logits, top) }
     }
 }
 
 kernel! {
     /// `row = softmax(row) · grad`, given the logarithm of the softmax's denominator.
-    fn weighted_softmax(row: &'k mut [f32], norm: f32, grad: f32) {
+    fn weighted_softmax[_simd](row: &'k mut [f32], norm: f32, grad: f32) {
         for value in row.iter_mut() {
             *value = exp(*value - norm) * grad;
         }

@@ -13,7 +13,7 @@ pub(crate) fn composite(both: &Tensor) -> Result<Tensor> {
 }
 
 kernel! {
-    fn gate_row(out: &'k mut [f32], gate: &'k [f32], up: &'k [f32]) {
+    fn gate_row[_simd](out: &'k mut [f32], gate: &'k [f32], up: &'k [f32]) {
         for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
             *out = g * u / (1.0 + exp(-g));
         }
@@ -21,7 +21,7 @@ kernel! {
 }
 
 kernel! {
-    fn gate_gradient(d_both: &'k mut [f32], both: &'k [f32], grad: &'k [f32]) {
+    fn gate_gradient[_simd](d_both: &'k mut [f32], both: &'k [f32], grad: &'k [f32]) {
         let half = grad.len();
         let (d_gate, d_up) = d_both.split_at_mut(half);
         let (gate, up) = both.split_at(half);

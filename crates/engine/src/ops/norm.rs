@@ -53,10 +53,10 @@ impl Norm {
 }
 
 kernel! {
-    fn norm_rows(out: &'k mut [f32], x: &'k [f32], weight: &'k [f32], eps: f32) {
+    fn norm_rows[simd](out: &'k mut [f32], x: &'k [f32], weight: &'k [f32], eps: f32) {
         let d = weight.len();
         for (out, x) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
-            let inverse = 1.0 / (dot(x, x) / d as f32 + eps).sqrt();
+            let inverse = 1.0 / (dot(simd, x, x) / d as f32 + eps).sqrt();
             for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
                 *out = x * inverse * w;
             }
@@ -66,15 +66,15 @@ kernel! {
 
 kernel! {
     /// dx += i·(w·g) − x·i³/d·Σ(w·g·x), with i the inverse root mean square.
-    fn add_grad_rows(dx: &'k mut [f32], x: &'k [f32], grad: &'k [f32], weight: &'k [f32], eps: f32) {
+    fn add_grad_rows[simd](dx: &'k mut [f32], x: &'k [f32], grad: &'k [f32], weight: &'k [f32], eps: f32) {
         let d = weight.len();
         let mut weighted = vec![0.0; d];
         for ((dx, x), grad) in dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(grad.chunks_exact(d)) {
-            let inverse = 1.0 / (dot(x, x) / d as f32 + eps).sqrt();
+            let inverse = 1.0 / (dot(simd, x, x) / d as f32 + eps).sqrt();
             for ((to, g), w) in weighted.iter_mut().zip(grad).zip(weight) {
                 *to = g * w;
             }
-            let along = dot(&weighted, x) * inverse * inverse * inverse / d as f32;
+            let along = dot(simd, &weighted, x) * inverse * inverse * inverse / d as f32;
             for ((dx, x), g) in dx.iter_mut().zip(x).zip(&weighted) {
                 *dx += g.mul_add(inverse, -along * x);
             }

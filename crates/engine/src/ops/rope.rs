@@ -93,7 +93,7 @@ pub(crate) fn composite(x: &Tensor, linear: &Linear, rotation: &Rotation) -> Res
 
 kernel! {
     /// Rotates the first `n_heads` heads of one row by the angle, or back with `sign` −1.
-    fn rotate_row(row: &'k mut [f32], cos: &'k [f32], sin: &'k [f32], n_heads: usize, sign: f32) {
+    fn rotate_row[_simd](row: &'k mut [f32], cos: &'k [f32], sin: &'k [f32], n_heads: usize, sign: f32) {
         let half = cos.len();
         for head in row.chunks_exact_mut(2 * half).take(n_heads) {
             let (first, second) = head.split_at_mut(half);

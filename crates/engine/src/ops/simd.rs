@@ -5,19 +5,19 @@
 
 #![expect(clippy::inline_always, reason = "bodies must be inlined into each instruction set's version")]
 
-/// Width of the accumulators: one AVX-512 register.
+/// Rows of the small products are padded to whole vectors of the widest kind: one AVX-512 register.
 pub(crate) const LANES: usize = 16;
 
-/// Defines a function whose body is compiled for every instruction set.
+/// Defines a function whose body is compiled for every instruction set; `simd` names the one in use.
 macro_rules! kernel {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident[$simd:ident]($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
         $(#[$meta])*
         $vis fn $name<'k>($($arg: $ty),*) $(-> $out)? {
             struct Call<'k> { $($arg: $ty,)* marker: std::marker::PhantomData<&'k ()> }
-            impl<'k> $crate::ops::simd::OnceKernel for Call<'k> {
+            impl<'k> pulp::WithSimd for Call<'k> {
                 type Output = kernel!(@out $($out)?);
                 #[inline(always)]
-                fn call(self) -> Self::Output {
+                fn with_simd<S: pulp::Simd>(self, $simd: S) -> Self::Output {
                     let Self { $($arg,)* marker: _ } = self;
                     $body
                 }
@@ -29,7 +29,7 @@ macro_rules! kernel {
     (@out $out:ty) => { $out };
 }
 pub(crate) use kernel;
-pub(crate) use pulp::NullaryFnOnce as OnceKernel;
+use pulp::Simd;
 
 /// e^x. Clamped to where f32 has normal results.
 #[inline(always)]
@@ -51,81 +51,76 @@ pub(crate) fn exp(x: f32) -> f32 {
     p * f32::from_bits(power)
 }
 
-/// Sum of all lanes by halves, the same order on every machine.
-#[inline(always)]
-fn reduce(mut lanes: [f32; LANES], merge: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = merge(lanes[i], lanes[i + width]);
-        }
-        width /= 2;
-    }
-    lanes[0]
-}
-
-/// Folds a slice with `LANES` independent accumulators.
-#[inline(always)]
-fn fold(x: &[f32], start: f32, step: impl Fn(f32, f32) -> f32, merge: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    for chunk in chunks {
-        for i in 0..LANES {
-            lanes[i] = step(lanes[i], chunk[i]);
-        }
-    }
-    for (lane, &value) in lanes.iter_mut().zip(rest) {
-        *lane = step(*lane, value);
-    }
-    reduce(lanes, merge)
-}
-
 /// Σ x·y.
 #[inline(always)]
-pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let (xs, x_rest) = x.as_chunks::<LANES>();
-    let (ys, y_rest) = y.as_chunks::<LANES>();
-    for (x, y) in xs.iter().zip(ys) {
-        for i in 0..LANES {
-            lanes[i] = x[i].mul_add(y[i], lanes[i]);
+pub(crate) fn dot<S: Simd>(simd: S, x: &[f32], y: &[f32]) -> f32 {
+    let n = x.len().min(y.len());
+    let ((xs, x_rest), (ys, y_rest)) = (S::as_simd_f32s(&x[..n]), S::as_simd_f32s(&y[..n]));
+    // Four sums at once: one addition waits for the last.
+    let mut sums = [simd.splat_f32s(0.0); 4];
+    let ((x4, x1), (y4, y1)) = (xs.as_chunks::<4>(), ys.as_chunks::<4>());
+    for (x, y) in x4.iter().zip(y4) {
+        for i in 0..4 {
+            sums[i] = simd.mul_add_f32s(x[i], y[i], sums[i]);
         }
     }
-    for (lane, (x, y)) in lanes.iter_mut().zip(x_rest.iter().zip(y_rest)) {
-        *lane = x.mul_add(*y, *lane);
+    for (x, y) in x1.iter().zip(y1) {
+        sums[0] = simd.mul_add_f32s(*x, *y, sums[0]);
     }
-    reduce(lanes, |a, b| a + b)
+    let sum = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
+    let rest: f32 = x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum();
+    simd.reduce_sum_f32s(sum) + rest
+}
+
+/// Σ x.
+#[inline(always)]
+fn sum<S: Simd>(simd: S, x: &[f32]) -> f32 {
+    let (vectors, rest) = S::as_simd_f32s(x);
+    let total = vectors.iter().fold(simd.splat_f32s(0.0), |total, v| simd.add_f32s(total, *v));
+    simd.reduce_sum_f32s(total) + rest.iter().sum::<f32>()
 }
 
 /// Largest value.
 #[inline(always)]
-pub(crate) fn max(x: &[f32]) -> f32 {
-    fold(x, f32::NEG_INFINITY, f32::max, f32::max)
+pub(crate) fn max<S: Simd>(simd: S, x: &[f32]) -> f32 {
+    let (vectors, rest) = S::as_simd_f32s(x);
+    let start = simd.splat_f32s(f32::NEG_INFINITY);
+    let top = vectors.iter().fold(start, |top, v| simd.max_f32s(top, *v));
+    rest.iter().fold(simd.reduce_max_f32s(top), |top, &v| top.max(v))
 }
 
 /// Sum of exp(x − shift).
 #[inline(always)]
-pub(crate) fn sum_exp(x: &[f32], shift: f32) -> f32 {
-    fold(x, 0.0, |sum, value| sum + exp(value - shift), |a, b| a + b)
+pub(crate) fn sum_exp<S: Simd>(simd: S, x: &[f32], shift: f32) -> f32 {
+    // By way of a buffer: the exponential becomes vector code in a plain loop, the sum does not.
+    let mut buffer = [0.0; 256];
+    let mut total = 0.0;
+    for x in x.chunks(256) {
+        for (to, value) in buffer.iter_mut().zip(x) {
+            *to = exp(value - shift);
+        }
+        total += sum(simd, &buffer[..x.len()]);
+    }
+    total
 }
 
 kernel! {
     /// ln Σ e^x of a row.
-    pub(crate) fn log_sum_exp(x: &'k [f32]) -> f32 {
-        let top = max(x);
-        top + sum_exp(x, top).ln()
+    pub(crate) fn log_sum_exp[simd](x: &'k [f32]) -> f32 {
+        let top = max(simd, x);
+        top + sum_exp(simd, x, top).ln()
     }
 }
 
 kernel! {
     /// Turns scores into weights in place: softmax of `row[..n_valid] · scale`, zero behind.
-    pub(crate) fn softmax(row: &'k mut [f32], n_valid: usize, scale: f32) {
+    pub(crate) fn softmax[simd](row: &'k mut [f32], n_valid: usize, scale: f32) {
         let (valid, rest) = row.split_at_mut(n_valid);
-        let top = max(valid) * scale;
+        let top = max(simd, valid) * scale;
         for value in valid.iter_mut() {
             *value = exp(value.mul_add(scale, -top));
         }
-        let inverse = 1.0 / fold(valid, 0.0, |sum, value| sum + value, |a, b| a + b);
+        let inverse = 1.0 / sum(simd, valid);
         for value in valid {
             *value *= inverse;
         }
@@ -133,52 +128,98 @@ kernel! {
     }
 }
 
-/// Left operand of [`small_matmul`]: value (i, l) is `data[i * row_stride + l * col_stride]`.
+/// Left operand `[m, k]` of [`small_matmul`].
 #[derive(Clone, Copy)]
-pub(crate) struct Lhs<'a> {
-    pub(crate) data: &'a [f32],
-    pub(crate) row_stride: usize,
-    pub(crate) col_stride: usize,
+pub(crate) enum Lhs<'a> {
+    /// Row after row, a row every `stride` values.
+    Rows { data: &'a [f32], stride: usize },
+    /// Column after column, a column every `stride` values.
+    Columns { data: &'a [f32], stride: usize },
 }
 
 kernel! {
     /// `c += a·b` for matrices of attention size. `c` is `[m, n]` and `b` `[k, n]`, row after row, `n` a multiple of
     /// [`LANES`].
-    pub(crate) fn small_matmul(c: &'k mut [f32], a: Lhs<'k>, b: &'k [f32], shape: (usize, usize, usize)) {
+    pub(crate) fn small_matmul[simd](c: &'k mut [f32], a: Lhs<'k>, b: &'k [f32], shape: (usize, usize, usize)) {
         let (m, k, n) = shape;
-        let mut i = 0;
-        while i + 8 <= m {
-            tile_row::<8>(c, a, b, i, (k, n));
-            i += 8;
-        }
-        if i + 4 <= m {
-            tile_row::<4>(c, a, b, i, (k, n));
-            i += 4;
-        }
-        while i < m {
-            tile_row::<1>(c, a, b, i, (k, n));
-            i += 1;
+        let mut first = 0;
+        while first < m {
+            let rows = (m - first).min(6);
+            match rows {
+                1 => rows_of_product::<S, 1>(simd, c, a, b, (first, k, n)),
+                2 => rows_of_product::<S, 2>(simd, c, a, b, (first, k, n)),
+                3 => rows_of_product::<S, 3>(simd, c, a, b, (first, k, n)),
+                4 => rows_of_product::<S, 4>(simd, c, a, b, (first, k, n)),
+                5 => rows_of_product::<S, 5>(simd, c, a, b, (first, k, n)),
+                _ => rows_of_product::<S, 6>(simd, c, a, b, (first, k, n)),
+            }
+            first += rows;
         }
     }
 }
 
+/// `R` rows of the result, two vectors of columns at a time.
 #[inline(always)]
-fn tile_row<const R: usize>(c: &mut [f32], a: Lhs<'_>, b: &[f32], i: usize, (k, n): (usize, usize)) {
-    for j in (0..n).step_by(LANES) {
-        let mut sums = [[0.0_f32; LANES]; R];
-        for l in 0..k {
-            let Some((row, _)) = b[l * n + j..].split_first_chunk::<LANES>() else { return };
-            for (r, sum) in sums.iter_mut().enumerate() {
-                let left = a.data[(i + r) * a.row_stride + l * a.col_stride];
-                for t in 0..LANES {
-                    sum[t] = left.mul_add(row[t], sum[t]);
+fn rows_of_product<S: Simd, const R: usize>(
+    simd: S,
+    c: &mut [f32],
+    a: Lhs<'_>,
+    b: &[f32],
+    (first, k, n): (usize, usize, usize),
+) {
+    let (b, _) = S::as_simd_f32s(&b[..k * n]);
+    let (c, _) = S::as_mut_simd_f32s(&mut c[first * n..(first + R) * n]);
+    let width = n / S::F32_LANES;
+    let mut j = 0;
+    while j + 2 <= width {
+        tile::<S, R, 2>(simd, c, a, b, (first, k, width, j));
+        j += 2;
+    }
+    if j < width {
+        tile::<S, R, 1>(simd, c, a, b, (first, k, width, j));
+    }
+}
+
+/// `R` rows and `W` vectors of columns from vector `j` on.
+#[inline(always)]
+fn tile<S: Simd, const R: usize, const W: usize>(
+    simd: S,
+    c: &mut [S::f32s],
+    a: Lhs<'_>,
+    b: &[S::f32s],
+    (first, k, width, j): (usize, usize, usize, usize),
+) {
+    let mut sums = [[simd.splat_f32s(0.0); W]; R];
+    match a {
+        Lhs::Rows { data, stride } => {
+            let rows: [&[f32]; R] = std::array::from_fn(|r| &data[(first + r) * stride..][..k]);
+            for (l, right) in b.chunks_exact(width).enumerate().take(k) {
+                let right: [S::f32s; W] = std::array::from_fn(|w| right[j + w]);
+                for r in 0..R {
+                    let left = simd.splat_f32s(rows[r][l]);
+                    for w in 0..W {
+                        sums[r][w] = simd.mul_add_f32s(left, right[w], sums[r][w]);
+                    }
                 }
             }
         }
-        for (r, sum) in sums.iter().enumerate() {
-            for (to, value) in c[(i + r) * n + j..].iter_mut().zip(sum) {
-                *to += value;
+        Lhs::Columns { data, stride } => {
+            for (column, right) in data.chunks(stride).zip(b.chunks_exact(width)) {
+                let right: [S::f32s; W] = std::array::from_fn(|w| right[j + w]);
+                let column = &column[first..][..R];
+                for r in 0..R {
+                    let left = simd.splat_f32s(column[r]);
+                    for w in 0..W {
+                        sums[r][w] = simd.mul_add_f32s(left, right[w], sums[r][w]);
+                    }
+                }
             }
+        }
+    }
+    for r in 0..R {
+        for w in 0..W {
+            let to = &mut c[r * width + j + w];
+            *to = simd.add_f32s(*to, sums[r][w]);
         }
     }
 }
@@ -220,7 +261,11 @@ mod tests {
         let a: Vec<f32> = (0..m * k).map(|i| (i as f32).sin()).collect();
         let b: Vec<f32> = (0..k * n).map(|i| (i as f32).cos()).collect();
         let mut c = vec![1.0; m * n];
-        small_matmul(&mut c, Lhs { data: &a, row_stride: 1, col_stride: m }, &b, (m, k, n));
+        small_matmul(&mut c, Lhs::Columns { data: &a, stride: m }, &b, (m, k, n));
+        let turned: Vec<f32> = (0..m * k).map(|at| a[(at % k) * m + at / k]).collect();
+        let mut same = vec![1.0; m * n];
+        small_matmul(&mut same, Lhs::Rows { data: &turned, stride: k }, &b, (m, k, n));
+        assert_eq!(c, same);
         for i in 0..m {
             for j in 0..n {
                 let exact: f32 = 1.0 + (0..k).map(|l| a[l * m + i] * b[l * n + j]).sum::<f32>();
