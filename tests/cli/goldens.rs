@@ -1,6 +1,6 @@
 //! `tiller trace` and `tiller grad` against the golden files.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -13,10 +13,11 @@ use super::{assert_success, document, fixture};
 /// Largest deviation relative to the largest entry.
 const BOUND: f64 = 1e-5;
 
-type Tensors = HashMap<String, Tensor>;
+type Tensors = BTreeMap<String, Tensor>;
 
 fn read(path: &Path) -> Result<Tensors> {
-    candle_core::safetensors::load(path, &Device::Cpu).with_context(|| format!("reading {}", path.display()))
+    let found = candle_core::safetensors::load(path, &Device::Cpu);
+    Ok(found.with_context(|| format!("reading {}", path.display()))?.into_iter().collect())
 }
 
 fn goldens(checkpoint: &str) -> Result<Tensors> {

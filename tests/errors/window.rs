@@ -122,12 +122,13 @@ fn a_missing_vector_is_told() -> Result<()> {
         enabled: true,
     };
     desk.send(Command::SetSteering(Steering { rows: vec![row] }));
-    desk.start(|job| say(job, "Which way?"));
+    let reply = desk.start(|job| say(job, "Which way?"));
     let problem = desk.wait("a problem", |event| match event {
         Event::Failed { problem, .. } => Some(problem.clone()),
         _ => None,
     })?;
     assert_told(&problem, &["gone"])?;
+    desk.wait_job(reply, "the end of the reply", |event| ends(event, reply).then_some(()))?;
     desk.send(Command::SetSteering(Steering::default()));
     assert_alive(&mut desk)
 }

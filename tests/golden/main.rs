@@ -1,4 +1,4 @@
-//! The engine against PyTorch and transformers, on the checkpoints of `tests/fixtures`.
+//! The engine against `PyTorch` and transformers, on the checkpoints of `tests/fixtures`.
 //!
 //! Bounds are relative to the largest entry of the expected tensor. Both sides compute in f32 and add in another order,
 //! which costs about 1e-6 here; a wrong formula costs 1e-2 and more.

@@ -26,7 +26,7 @@ const THEME: &[&str] = &["ui/src/theme.rs", "ui/src/theme/"];
 
 const BANS: [Ban; 13] = [
     Ban {
-        pattern: r#"cfg!?\((?:[^)]*\()?\s*feature\s*="#,
+        pattern: r"cfg!?\((?:[^)]*\()?\s*feature\s*=",
         within: &["crates/", "ui/", "src-tauri/", "tests/"],
         except: &["crates/engine/src/device.rs", "src-tauri/src/product.rs", "src-tauri/build.rs"],
         reason: "features are switched in one file per member",

@@ -1,6 +1,6 @@
 //! The checkout and its text files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
@@ -55,6 +55,6 @@ pub(crate) fn text_files(endings: &[&str]) -> Result<Vec<TextFile>> {
 }
 
 fn relative(path: &Path) -> String {
-    let below: PathBuf = path.strip_prefix(root()).unwrap_or(path).to_path_buf();
+    let below = path.strip_prefix(root()).unwrap_or(path).to_path_buf();
     below.to_string_lossy().replace('\\', "/")
 }

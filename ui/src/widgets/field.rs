@@ -31,6 +31,17 @@ pub(crate) fn choice<T: Clone + PartialEq>(
     width: f32,
 ) -> bool {
     let shown = options.iter().find(|(option, _)| option == value).map_or("Choose\u{2026}", |(_, text)| text.as_str());
+    choice_shown_as(ui, (name, shown), value, options, width)
+}
+
+/// As [`choice`], with another text while the menu is closed.
+pub(crate) fn choice_shown_as<T: Clone + PartialEq>(
+    ui: &mut Ui,
+    (name, shown): (&str, &str),
+    value: &mut T,
+    options: &[(T, String)],
+    width: f32,
+) -> bool {
     let mut changed = false;
     let menu =
         ComboBox::from_id_salt(name).width(width).truncate().selected_text(shown).icon(chevron).show_ui(ui, |ui| {

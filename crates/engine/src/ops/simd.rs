@@ -1,7 +1,8 @@
 //! Loops over f32 values, compiled once for each vector instruction set and chosen at run time (by `pulp`).
 //!
-//! Plain safe loops over arrays of fixed width, which the compiler turns into vector code; the exponential is our own
-//! polynomial (relative error below 3e-7), because the library's is scalar.
+//! Value by value, plain loops become vector code by themselves; sums and matrix products do not, because the compiler
+//! may not reorder additions, so they name their vectors. The exponential is our own polynomial (relative error below
+//! 3e-7), because the library's is scalar.
 
 #![expect(clippy::inline_always, reason = "bodies must be inlined into each instruction set's version")]
 

@@ -152,7 +152,7 @@ impl Shown<'_> {
                 let copy = self.head(ui);
                 if self.reply.text.is_empty() && self.reply.end.is_none() {
                     ui.horizontal(|ui| {
-                        ui.add(egui::Spinner::new().size(14.0));
+                        ui.add(egui::Spinner::new().size(theme::size::ICON));
                         ui.label(theme::secondary(ui, "Thinking\u{2026}"));
                     });
                 } else {

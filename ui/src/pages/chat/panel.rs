@@ -150,7 +150,8 @@ fn where_ui(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) {
             })
             .collect();
         let name = format!("Block of {}", row.label);
-        field::choice(ui, &name, &mut row.block, &options, 112.0);
+        let shown = format!("Block {}", row.block);
+        field::choice_shown_as(ui, (&name, &shown), &mut row.block, &options, 84.0);
         let options: Vec<(Positions, String)> =
             Positions::ALL.into_iter().map(|positions| (positions, positions.label().to_owned())).collect();
         let name = format!("Positions of {}", row.label);

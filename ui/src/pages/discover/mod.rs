@@ -14,9 +14,10 @@ mod view;
 
 use egui::Ui;
 use egui_material_icons::icons::{ICON_ADD, ICON_PLAY_ARROW};
-use tiller_protocol::discovery::{DiscoveryProgress, DiscoverySettings, Method, RunResult};
+use tiller_protocol::discovery::{DiscoveryProgress, DiscoverySettings, Heading, Method, RunResult};
 use tiller_protocol::evaluation::Condition;
 use tiller_protocol::message::Command;
+use tiller_protocol::persona::PersonaKind;
 use tiller_protocol::steering::VectorId;
 
 use crate::action::Action;
@@ -167,6 +168,7 @@ impl DiscoverPage {
         if let Some(view) = self.view.as_mut().filter(|view| view.persona.is_empty()) {
             let named = view_of(shared, view.settings.clone());
             (view.persona, view.poles) = (named.persona, named.poles);
+            view.manual_pulls_along = named.manual_pulls_along;
         }
     }
 
@@ -214,5 +216,7 @@ fn view_of(shared: &Shared, settings: DiscoverySettings) -> RunView {
         || ("the persona".to_owned(), "its opposite".to_owned()),
         |card| (card.positive.clone(), card.negative.clone()),
     );
-    RunView::new(settings, name, poles)
+    let toward = settings.heading == Heading::Toward;
+    let style = card.is_some_and(|card| card.kind == PersonaKind::Style);
+    RunView { manual_pulls_along: toward == style, ..RunView::new(settings, name, poles) }
 }

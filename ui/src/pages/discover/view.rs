@@ -31,6 +31,7 @@ pub(crate) struct Baseline {
 
 /// A run in sight.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four unrelated facts of one view, each with a name")]
 pub(crate) struct RunView {
     /// Its settings.
     pub(crate) settings: DiscoverySettings,
@@ -38,6 +39,9 @@ pub(crate) struct RunView {
     pub(crate) poles: (String, String),
     /// The persona's name for people.
     pub(crate) persona: String,
+    /// Whether the persona's manual prompts pull the same way as this run: they are written against a trait and for
+    /// a style.
+    pub(crate) manual_pulls_along: bool,
     /// What was tried.
     pub(crate) points: PointStore,
     /// Finished iterations, evaluations.
@@ -147,11 +151,14 @@ impl RunView {
     }
 }
 
+/// From this cross-entropy on, nats per token, a prompt does not read as language.
+pub(crate) const GARBLED: f64 = 5.0;
+
 /// How readable a prompt of this cross-entropy is.
 pub(crate) fn fluency_words(xent: f64) -> &'static str {
     if xent < 3.0 {
         "fluent"
-    } else if xent < 5.0 {
+    } else if xent < GARBLED {
         "rough"
     } else {
         "garbled"

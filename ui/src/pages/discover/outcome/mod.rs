@@ -40,7 +40,10 @@ fn judgement(ui: &mut Ui, shared: &mut Shared, view: &mut RunView, run: &RunResu
         if let Some(fluent) = verdict::second_prompt(run) {
             ui.label(theme::secondary(ui, fluent));
         }
-        if let Some(second) = verdict::against_manual(run) {
+        if let Some(unreadable) = verdict::unreadable(run) {
+            ui.label(theme::secondary(ui, unreadable));
+        }
+        if let Some(second) = verdict::against_manual(view, run) {
             ui.label(theme::secondary(ui, second));
         }
     });

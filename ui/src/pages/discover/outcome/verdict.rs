@@ -4,8 +4,8 @@ use tiller_protocol::discovery::{Heading, RunResult};
 use tiller_protocol::evaluation::{ConditionKind, Rate};
 
 use super::{held_out, is_found};
-use crate::number::percent;
-use crate::pages::discover::view::RunView;
+use crate::number::{decimal, percent};
+use crate::pages::discover::view::{GARBLED, RunView};
 
 /// Difference `from − to` of two shares with Newcombe's interval from their Wilson intervals.
 fn difference(from: &Rate, to: &Rate) -> (f64, f64, f64) {
@@ -53,8 +53,19 @@ pub(super) fn second_prompt(run: &RunResult) -> Option<String> {
     Some(format!("Its most readable prompt, \u{201c}{}\u{201d}, gives {}.", prompt.trim(), percent(rate.rate)))
 }
 
+/// Says so when the best prompt does not read as language.
+pub(super) fn unreadable(run: &RunResult) -> Option<String> {
+    let xent = run.conditions.iter().find(|condition| is_found(condition))?.xent?;
+    (xent >= GARBLED).then(|| {
+        format!(
+            "It does not read as language ({} nats per token). The front lists more fluent ones with less effect.",
+            decimal(xent, 1)
+        )
+    })
+}
+
 /// What it does against the plain manual prompts.
-pub(super) fn against_manual(run: &RunResult) -> Option<String> {
+pub(super) fn against_manual(view: &RunView, run: &RunResult) -> Option<String> {
     let found = run.conditions.iter().find(|condition| is_found(condition)).and_then(held_out)?;
     let manual: Vec<&Rate> = run
         .conditions
@@ -66,6 +77,13 @@ pub(super) fn against_manual(run: &RunResult) -> Option<String> {
         return None;
     }
     let mean = manual.iter().map(|rate| rate.rate).sum::<f64>() / manual.len() as f64;
+    if !view.manual_pulls_along {
+        return Some(format!(
+            "The persona's {} manual prompts were written the other way ({} on average), so they are no rivals here.",
+            manual.len(),
+            percent(mean)
+        ));
+    }
     let better = |one: f64, other: f64| match run.settings.heading {
         Heading::Away => one < other,
         Heading::Toward => one > other,
