@@ -28,14 +28,14 @@ pub struct Ticket(pub u64);
 /// What only the shell can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Let the user choose a folder; answered by [`App::answer`].
+    /// Let the user choose a folder; answered by [`crate::App::answer`].
     PickFolder {
         /// Comes back with the answer.
         ticket: Ticket,
         /// Title of the dialog.
         title: String,
     },
-    /// Let the user choose where to save; answered by [`App::answer`].
+    /// Let the user choose where to save; answered by [`crate::App::answer`].
     PickSavePath {
         /// Comes back with the answer.
         ticket: Ticket,

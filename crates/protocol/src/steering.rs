@@ -32,7 +32,7 @@ impl Positions {
         match self {
             Self::All => "Every token",
             Self::Prompt => "The prompt",
-            Self::LastPrompt => "Last prompt token",
+            Self::LastPrompt => "End of prompt",
             Self::Generated => "The reply",
         }
     }
