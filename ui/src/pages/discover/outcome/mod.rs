@@ -37,11 +37,11 @@ fn judgement(ui: &mut Ui, shared: &mut Shared, view: &mut RunView, run: &RunResu
     ui.add_space(space::XS);
     card::show(ui, |ui| {
         ui.label(theme::figure(verdict::sentence(view, run)));
-        if let Some(fluent) = verdict::second_prompt(run) {
-            ui.label(theme::secondary(ui, fluent));
-        }
         if let Some(unreadable) = verdict::unreadable(run) {
             ui.label(theme::secondary(ui, unreadable));
+        }
+        if let Some(fluent) = verdict::second_prompt(run) {
+            ui.label(theme::secondary(ui, fluent));
         }
         if let Some(second) = verdict::against_manual(view, run) {
             ui.label(theme::secondary(ui, second));

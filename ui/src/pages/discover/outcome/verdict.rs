@@ -50,7 +50,7 @@ pub(super) fn sentence(view: &RunView, run: &RunResult) -> String {
 pub(super) fn second_prompt(run: &RunResult) -> Option<String> {
     let second = run.conditions.iter().filter(|condition| is_found(condition)).nth(1)?;
     let (rate, prompt) = (held_out(second)?, second.prompt.as_ref()?);
-    Some(format!("Its most readable prompt, \u{201c}{}\u{201d}, gives {}.", prompt.trim(), percent(rate.rate)))
+    Some(format!("The most readable prompt chosen, \u{201c}{}\u{201d}, gives {}.", prompt.trim(), percent(rate.rate)))
 }
 
 /// Says so when the best prompt does not read as language.
