@@ -129,6 +129,9 @@ fn from_the_demo_model_to_an_exported_prompt() -> Result<()> {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(workspace.join("window.ron").exists(), "size and place of the window are remembered");
     let frames = fs::read_to_string(folder.path().join("frames.csv"))?;
+    if let Some(kept) = std::env::var_os("TILLER_KEEP_FRAMES") {
+        fs::write(kept, &frames)?;
+    }
     assert!(frames.lines().count() > 50, "frames were drawn: {}", frames.lines().count());
     Ok(())
 }
