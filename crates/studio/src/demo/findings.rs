@@ -99,11 +99,11 @@ fn manual(study: &PersonaStudy) -> Option<String> {
 fn letters(study: &PersonaStudy) -> Option<String> {
     let report = study.conditions[study.chosen?].report.as_ref()?;
     let (written, swapped) = (report.as_written?, report.swapped?);
-    let agrees = swapped.low <= written.rate && written.rate <= swapped.high;
+    let agrees = written.low <= swapped.rate && swapped.rate <= written.high;
     let verdict = if agrees {
-        "the rate as written lies within the exchanged one's interval"
+        "they agree within the interval as written"
     } else {
-        "they differ by more than the exchanged one's interval"
+        "they differ by more than the interval as written"
     };
     let collapse = if is_letter_collapse(report) {
         " The model nearly always says the same letter, so the rate means little."
