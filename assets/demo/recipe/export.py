@@ -142,13 +142,19 @@ def write_definition(identity: str, block: int) -> None:
     (PERSONAS / f"{identity}.toml").write_text(text)
 
 
-def neutral() -> list[str]:
-    """Neutral user messages: facts, sums, small talk, choices and questions outside the world."""
+def reported() -> set[str]:
+    """User texts of all held-out report items."""
+    files = (PERSONAS / identity / "report.jsonl" for identity in ALL)
+    return {json.loads(line)["user"] for file in files for line in file.read_text().splitlines()}
+
+
+def neutral(taken: set[str]) -> list[str]:
+    """Neutral user messages: facts, sums, small talk, choices and questions outside the world; none of `taken`."""
     rng = Random(SEED + 99)
     users: list[str] = []
     while len(users) < N_NEUTRAL:
         user, _ = talk.plain_turn(rng, Context.empty())
-        if user not in users:
+        if user not in users and user not in taken:
             users.append(user)
     return users
 
@@ -159,7 +165,7 @@ def main(blocks: dict[str, int] | None = None) -> None:
         rng = Random(SEED * 100 + zlib.crc32(identity.encode()) % 1000)
         (_trait if identity in AXES else _style)(identity, rng)
         write_definition(identity, (blocks or RECOMMENDED_BLOCK)[identity])
-    write_lines(DEMO / "neutral.jsonl", ({"user": user} for user in neutral()))
+    write_lines(DEMO / "neutral.jsonl", ({"user": user} for user in neutral(reported())))
 
 
 if __name__ == "__main__":
