@@ -18,6 +18,37 @@ pub struct Rate {
     pub high: f64,
 }
 
+/// A difference of two shares with its 95 % interval, as fractions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gap {
+    /// The difference.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
+impl Gap {
+    /// Whether the interval holds 0: the two shares cannot be told apart.
+    pub fn spans_zero(&self) -> bool {
+        self.low <= 0.0 && self.high >= 0.0
+    }
+}
+
+impl Rate {
+    /// `self − other` with Newcombe's interval from the two Wilson intervals (Newcombe 1998, method 10). It treats the
+    /// samples as independent; for the same items asked twice, whose answers go together, it is wider than need be.
+    pub fn minus(&self, other: &Self) -> Gap {
+        let value = self.rate - other.rate;
+        Gap {
+            value,
+            low: value - (self.rate - self.low).hypot(other.high - other.rate),
+            high: value + (self.high - self.rate).hypot(other.rate - other.low),
+        }
+    }
+}
+
 /// What one condition (a prompt, a vector, or nothing) does on a set of items.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Behaviour {
@@ -76,4 +107,28 @@ pub enum ConditionKind {
     Resga,
     /// Found by SAEGA.
     Saega,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(hits: usize, n: usize, low: f64, high: f64) -> Rate {
+        Rate { hits, n, rate: hits as f64 / n as f64, low, high }
+    }
+
+    #[test]
+    fn equal_shares_differ_by_an_interval_around_zero() {
+        let one = rate(50, 100, 0.404, 0.596);
+        let gap = one.minus(&one);
+        assert!(gap.value == 0.0 && gap.low < 0.0 && gap.high > 0.0 && gap.spans_zero());
+    }
+
+    #[test]
+    fn matches_the_published_example() {
+        // Newcombe 1998, table II, example (a): 56/70 − 48/80 = 0.2000 [0.0524, 0.3339].
+        let gap = rate(56, 70, 0.692_1, 0.876_7).minus(&rate(48, 80, 0.490_4, 0.700_4));
+        assert!((gap.value - 0.2).abs() < 1e-9 && !gap.spans_zero());
+        assert!((gap.low - 0.0524).abs() < 5e-4 && (gap.high - 0.3339).abs() < 5e-4, "{gap:?}");
+    }
 }

@@ -99,22 +99,21 @@ fn manual(study: &PersonaStudy) -> Option<String> {
 fn letters(study: &PersonaStudy) -> Option<String> {
     let report = study.conditions[study.chosen?].report.as_ref()?;
     let (written, swapped) = (report.as_written?, report.swapped?);
-    let agrees = written.low <= swapped.rate && swapped.rate <= written.high;
-    let verdict = if agrees {
-        "they agree within the interval as written"
-    } else {
-        "they differ by more than the interval as written"
-    };
+    let gap = swapped.minus(&written);
+    let verdict = if gap.spans_zero() { "they agree: the interval spans 0" } else { "they differ" };
     let collapse = if is_letter_collapse(report) {
         " The model nearly always says the same letter, so the rate means little."
     } else {
         ""
     };
     Some(format!(
-        "{}: with letters as written {}, exchanged {}: {verdict}.{collapse}",
+        "{}: with letters as written {}, exchanged {}; the difference is {:+.1} points [{:+.1}, {:+.1}], {verdict}.{collapse}",
         study.name,
         percent(&written),
-        percent(&swapped)
+        percent(&swapped),
+        gap.value * 100.0,
+        gap.low * 100.0,
+        gap.high * 100.0,
     ))
 }
 
@@ -231,6 +230,19 @@ mod tests {
     }
 
     #[test]
+    fn letters_agree_when_the_difference_spans_zero() {
+        let told = |written: usize, swapped: usize| {
+            let mut study = study(&[80, 30, 50, 10], 100);
+            let mut report = rated(10, 360);
+            (report.as_written, report.swapped) = (Some(wilson(written, 180)), Some(wilson(swapped, 180)));
+            study.conditions[3].report = Some(report);
+            letters(&study).unwrap_or_default()
+        };
+        assert!(told(1, 0).contains("difference is -0.6 points [-3.1, +1.6], they agree"), "{}", told(1, 0));
+        assert!(told(0, 12).contains("they differ"), "{}", told(0, 12));
+    }
+
+    #[test]
     fn a_letter_collapse_is_said() {
         let mut study = study(&[80, 30, 50, 50], 100);
         let mut report = rated(50, 100);
@@ -238,6 +250,6 @@ mod tests {
         report.first_letter = Some(wilson(100, 100));
         study.conditions[3].report = Some(report);
         let told = letters(&study).unwrap_or_default();
-        assert!(told.contains("differ by more") && told.contains("same letter"), "{told}");
+        assert!(told.contains("they differ") && told.contains("same letter"), "{told}");
     }
 }
