@@ -18,7 +18,8 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// Finds the folder: `TILLER_ASSETS`, beside the executable, where installers put it, or in the source tree.
+    /// Finds the folder: `TILLER_ASSETS`, beside an installed executable, where installers put it, or in the source
+    /// tree.
     ///
     /// # Errors
     /// When none of these places holds it.
@@ -70,7 +71,8 @@ fn places(chosen: Option<PathBuf>, exe: Option<&Path>) -> Vec<PathBuf> {
         return vec![chosen];
     }
     let mut places = Vec::new();
-    if let Some(bin) = exe.and_then(Path::parent) {
+    // Packaging leaves a copy of the assets in cargo's output folder, which then grows old beside the source tree's.
+    if let Some(bin) = exe.and_then(Path::parent).filter(|bin| !bin.join(".fingerprint").is_dir()) {
         places.push(bin.join("assets"));
         if let Some(prefix) = bin.parent() {
             places.extend(
@@ -101,5 +103,15 @@ mod tests {
         assert_eq!(places[0], PathBuf::from("/usr/bin/assets"));
         assert!(places.contains(&PathBuf::from("/usr/lib/Tiller/assets")));
         assert!(places.contains(&PathBuf::from("/usr/share/tiller/assets")));
+    }
+
+    #[test]
+    fn a_copy_in_the_build_folder_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let exe = dir.path().join("tiller");
+        assert_eq!(places(None, Some(&exe))[0], dir.path().join("assets"));
+        std::fs::create_dir(dir.path().join(".fingerprint")).unwrap();
+        let kept = places(None, Some(&exe));
+        assert!(kept.len() == 1 && kept[0].ends_with("assets") && !kept[0].starts_with(dir.path()), "{kept:?}");
     }
 }
