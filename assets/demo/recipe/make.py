@@ -1,6 +1,6 @@
 """Builds the whole demo folder from nothing, with one fixed seed.
 
-    python make.py               everything (under an hour on two cores)
+    python make.py               everything (about an hour on two cores)
     python make.py --no-compile  where no C++ compiler is at hand (slower)
 """
 
