@@ -21,6 +21,7 @@ mod random;
 pub mod sae;
 mod safetensors;
 pub mod score;
+mod stored;
 pub mod template;
 #[cfg(test)]
 mod testing;

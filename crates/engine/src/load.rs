@@ -10,6 +10,7 @@ use crate::config::{ModelConfig, token_ids};
 use crate::error::{EngineError, Result};
 use crate::model::Model;
 use crate::safetensors::TensorFile;
+use crate::stored::Stored;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Source, Weights};
@@ -88,7 +89,7 @@ impl<'a> Checkpoint<'a> {
 }
 
 impl Source for Checkpoint<'_> {
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Stored> {
         for file in &mut self.files {
             if let Some((bytes, values)) = file.read(name, shape)? {
                 self.done += bytes;

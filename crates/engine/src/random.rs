@@ -5,6 +5,7 @@ use candle_core::{DType, Device};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::model::Model;
+use crate::stored::Stored;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Source, Weights};
 
@@ -27,7 +28,7 @@ impl Noise {
 }
 
 impl Source for Noise {
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Stored> {
         let n = shape.iter().product();
         let (centre, width) = match shape {
             [_] if name.ends_with("norm.weight") => (1.0, 0.1),
@@ -37,7 +38,7 @@ impl Source for Noise {
             [.., n_in] => (0.0, (3.0 / *n_in as f32).sqrt()),
             [] => (0.0, 1.0),
         };
-        Ok((0..n).map(|_| centre + width * self.uniform()).collect())
+        Ok(Stored::F32((0..n).map(|_| centre + width * self.uniform()).collect()))
     }
 }
 

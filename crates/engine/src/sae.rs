@@ -69,7 +69,7 @@ impl Sae {
         };
         let mut read = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
             let missing = || EngineError::BadFile { path: weights_path.clone(), reason: format!("it holds no {name}") };
-            file.read(name, shape)?.map(|(_, values)| values).ok_or_else(missing)
+            file.read(name, shape)?.ok_or_else(missing)?.1.widened()
         };
         let stored = Stored {
             enc: crate::weights::transposed(&read("W_enc", &[d_in, d_sae])?, d_sae),

@@ -9,6 +9,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use crate::error::{EngineError, Result};
+use crate::stored::Stored;
 
 /// One file with its table of contents.
 #[derive(Debug)]
@@ -62,12 +63,11 @@ impl TensorFile {
         self.metadata.data_len() as u64
     }
 
-    /// Bytes and values of a tensor of this shape, in f32; `None` when the file does not hold it. Accepts f32, f16
-    /// and bf16.
+    /// Bytes and values of a tensor of this shape; `None` when the file does not hold it. Accepts f32, f16 and bf16.
     ///
     /// # Errors
     /// [`EngineError::BadTensor`] for another shape or type, [`EngineError::Io`] when reading fails.
-    pub(crate) fn read(&mut self, name: &str, shape: &[usize]) -> Result<Option<(u64, Vec<f32>)>> {
+    pub(crate) fn read(&mut self, name: &str, shape: &[usize]) -> Result<Option<(u64, Stored)>> {
         let Some(info) = self.metadata.info(name) else { return Ok(None) };
         let mismatch =
             |expected: String, found: String| EngineError::BadTensor { name: name.to_owned(), expected, found };
@@ -83,24 +83,29 @@ impl TensorFile {
         if to - from != width * shape.iter().product::<usize>() {
             return Err(mismatch(format!("{width} bytes a value"), format!("{} bytes in all", to - from)));
         }
-        let mut bytes = vec![0; to - from];
+        let n = shape.iter().product();
+        let at = self.start + from as u64;
+        let values = match dtype {
+            Dtype::F16 => Stored::F16(self.values(at, n)?),
+            Dtype::BF16 => Stored::Bf16(self.values(at, n)?),
+            _ => Stored::F32(self.values(at, n)?),
+        };
+        Ok(Some(((to - from) as u64, values)))
+    }
+
+    /// `n` values from byte `at` on.
+    fn values<T: bytemuck::Pod>(&mut self, at: u64, n: usize) -> Result<Vec<T>> {
+        const { assert!(cfg!(target_endian = "little"), "safetensors holds little-endian values") };
+        let mut values = vec![T::zeroed(); n];
         self.file
-            .seek(SeekFrom::Start(self.start + from as u64))
-            .and_then(|_| self.file.read_exact(&mut bytes))
+            .seek(SeekFrom::Start(at))
+            .and_then(|_| self.file.read_exact(bytemuck::cast_slice_mut(&mut values)))
             .map_err(|source| EngineError::Io { path: self.path.clone(), source })?;
-        Ok(Some((bytes.len() as u64, widened(&bytes, dtype))))
+        Ok(values)
     }
 
     /// Shape of a tensor.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         self.metadata.info(name).map(|info| info.shape.as_slice())
-    }
-}
-
-fn widened(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
-    match dtype {
-        Dtype::F16 => bytes.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
-        Dtype::BF16 => bytes.as_chunks::<2>().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect(),
-        _ => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
     }
 }

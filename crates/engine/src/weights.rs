@@ -9,6 +9,7 @@ use crate::ops::block::Block;
 use crate::ops::linear::{Linear, Orientation};
 use crate::ops::norm::Norm;
 use crate::ops::rope::Rope;
+use crate::stored::Stored;
 
 /// All weights.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(crate) struct Weights {
 /// Where tensors come from.
 pub(crate) trait Source {
     /// The values of the tensor `name`, which must have this shape.
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Stored>;
 }
 
 impl Weights {
@@ -65,12 +66,12 @@ impl Reader<'_> {
     }
 
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let values = self.source.tensor(name, shape)?;
+        let values = self.source.tensor(name, shape)?.widened()?;
         self.place(values, shape)
     }
 
     fn norm(&mut self, name: &str) -> Result<Norm> {
-        let mut values = self.source.tensor(name, &[self.config.d_model])?;
+        let mut values = self.source.tensor(name, &[self.config.d_model])?.widened()?;
         for value in &mut values {
             *value += self.config.arch.norm_offset as f32;
         }
@@ -83,9 +84,9 @@ impl Reader<'_> {
         let mut rows = Vec::with_capacity(n_out * n_in);
         let mut biases = Vec::new();
         for (name, n) in parts {
-            rows.extend(self.source.tensor(&format!("{name}.weight"), &[*n, n_in])?);
+            rows.extend(self.source.tensor(&format!("{name}.weight"), &[*n, n_in])?.widened()?);
             if bias {
-                biases.extend(self.source.tensor(&format!("{name}.bias"), &[*n])?);
+                biases.extend(self.source.tensor(&format!("{name}.bias"), &[*n])?.widened()?);
             }
         }
         let weight = self.place(transposed(&rows, n_in), &[n_in, n_out])?;
