@@ -4,6 +4,7 @@ use candle_core::{DType, Device};
 use tiller_protocol::model::{DeviceChoice, DtypeChoice};
 
 use crate::error::{EngineError, Result};
+use crate::keep::Keep;
 
 /// Opens the device asked for; `Auto` is the processor unless the build has a working accelerator.
 ///
@@ -24,6 +25,17 @@ pub fn dtype(choice: DtypeChoice, device: &Device) -> DType {
         (Device::Cpu, _) | (_, DtypeChoice::F32) => DType::F32,
         (_, DtypeChoice::Auto | DtypeChoice::Bf16) => DType::BF16,
         (_, DtypeChoice::F16) => DType::F16,
+    }
+}
+
+/// How weights are kept on a device.
+pub fn keep(choice: DtypeChoice, device: &Device) -> Keep {
+    match (device, choice) {
+        (Device::Cpu, DtypeChoice::Auto) => Keep::Auto,
+        (Device::Cpu, DtypeChoice::F32) => Keep::As(DType::F32),
+        (Device::Cpu, DtypeChoice::Bf16) => Keep::As(DType::BF16),
+        (Device::Cpu, DtypeChoice::F16) => Keep::As(DType::F16),
+        _ => Keep::As(dtype(choice, device)),
     }
 }
 

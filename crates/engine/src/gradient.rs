@@ -17,7 +17,6 @@ use rayon::prelude::*;
 use crate::edit::Edit;
 use crate::error::{EngineError, Result};
 use crate::model::{EarlyExit, KvCache, Model, Request};
-use crate::ops::linear::{Linear, Orientation};
 use crate::ops::loss::{cross_entropy_known, negative_log_probs};
 use crate::tree::{Parent, TokenTree};
 
@@ -189,7 +188,7 @@ fn onehot_gradients(
     let embeds = Tensor::cat(&slots, 0)?;
     let scale = model.config().arch.embed_scale;
     let embeds = if scale == 1.0 { embeds } else { (embeds * scale)? };
-    let dense = Linear::new(model.embedding().clone(), None, Orientation::OutIn).forward(&embeds)?;
+    let dense = model.weights.embed.forward(&embeds)?;
     let Some((scored, nll)) = labels else { return Ok(dense.to_dtype(DType::F32)?) };
     let mut out = dense.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     let nll = nll.to_vec2::<f32>()?;

@@ -13,6 +13,7 @@ pub mod error;
 mod forward;
 pub mod generate;
 pub mod gradient;
+pub mod keep;
 pub mod load;
 pub mod model;
 mod ops;

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 use serde_json::Value;
 
 use crate::config::{ModelConfig, token_ids};
 use crate::error::{EngineError, Result};
+use crate::keep::Keep;
 use crate::model::Model;
 use crate::safetensors::TensorFile;
 use crate::stored::Stored;
@@ -21,7 +22,12 @@ use crate::weights::{Source, Weights};
 /// # Errors
 /// A missing or broken file, an unknown architecture, tensors or a tokenizer that do not fit, or
 /// [`EngineError::Stopped`].
-pub fn model(dir: &Path, device: &Device, dtype: DType, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Model> {
+pub fn model(
+    dir: &Path,
+    device: &Device,
+    keep: impl Into<Keep>,
+    progress: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<Model> {
     let config_path = dir.join("config.json");
     let config =
         ModelConfig::from_json(&text(&config_path, "the model's configuration")?).map_err(|error| match error {
@@ -42,7 +48,7 @@ pub fn model(dir: &Path, device: &Device, dtype: DType, progress: &mut dyn FnMut
     let eos_token = token_text(&tokenizer_config["eos_token"]);
     eos_ids.extend(eos_token.and_then(|token| tokenizer.token_id(token)));
     let mut source = Checkpoint::open(dir, progress)?;
-    let weights = Weights::read(&config, &mut source, device, dtype)?;
+    let weights = Weights::read(&config, &mut source, device, keep.into())?;
     let eos_ids = eos_ids.into_iter().collect();
     Ok(Model { config, device: device.clone(), weights, tokenizer, template, eos_ids })
 }

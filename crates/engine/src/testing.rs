@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::config::{ArchParams, ModelConfig, RopeScaling};
+use crate::keep::Keep;
 use crate::model::{Model, Request};
 use crate::tree::TokenTree;
 
@@ -39,7 +40,7 @@ pub(crate) fn model() -> Model {
 
 /// The same weights in f64, which run on stock operations throughout, as on an accelerator.
 pub(crate) fn stock_model() -> Model {
-    Model::random_in(config(), 7, DType::F64).unwrap()
+    Model::random_kept(config(), 7, Keep::As(DType::F64)).unwrap()
 }
 
 /// Repeatable values of size 1.

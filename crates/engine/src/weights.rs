@@ -1,12 +1,13 @@
 //! The tensors of a checkpoint in the form the blocks use: fused projections, rows turned for speed.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Device;
 use rayon::prelude::*;
 
 use crate::config::ModelConfig;
 use crate::error::Result;
+use crate::keep::{Keep, Placer};
 use crate::ops::block::Block;
-use crate::ops::linear::{Linear, Orientation};
+use crate::ops::linear::Linear;
 use crate::ops::norm::Norm;
 use crate::ops::rope::Rope;
 use crate::stored::Stored;
@@ -14,8 +15,8 @@ use crate::stored::Stored;
 /// All weights.
 #[derive(Debug)]
 pub(crate) struct Weights {
-    /// `[vocab, d_model]`.
-    pub(crate) embed: Tensor,
+    /// From `d_model` to `vocab`; looked up by row.
+    pub(crate) embed: Linear,
     pub(crate) blocks: Vec<Block>,
     pub(crate) norm: Norm,
     pub(crate) head: Linear,
@@ -34,40 +35,58 @@ impl Weights {
     ///
     /// # Errors
     /// Those of the source, and of the device.
-    pub(crate) fn read(config: &ModelConfig, source: &mut dyn Source, device: &Device, dtype: DType) -> Result<Self> {
-        let mut reader = Reader { config, source, device, dtype };
+    pub(crate) fn read(config: &ModelConfig, source: &mut dyn Source, device: &Device, keep: Keep) -> Result<Self> {
+        let placer = Placer { device, keep, n_params: n_params(config) };
+        let mut reader = Reader { config, source, placer };
         let (vocab, d) = (config.vocab_size, config.d_model);
-        let embed = reader.tensor("model.embed_tokens.weight", &[vocab, d])?;
+        let embed = reader.embedding("model.embed_tokens.weight", vocab, d)?;
         let blocks = (0..config.n_layers).map(|idx| reader.block(idx)).collect::<Result<_>>()?;
         let norm = reader.norm("model.norm.weight")?;
-        let head = if config.tied { embed.clone() } else { reader.tensor("lm_head.weight", &[vocab, d])? };
-        let head = Linear::new(head, None, Orientation::OutIn);
+        let head = if config.tied { embed.clone() } else { reader.embedding("lm_head.weight", vocab, d)? };
         Ok(Self { embed, blocks, norm, head, rope: Rope::new(config), tied: config.tied })
+    }
+
+    /// Memory taken, by number format: the name and the bytes of each piece.
+    pub(crate) fn formats(&self) -> Vec<(&'static str, u64)> {
+        let head = Some(&self.head).filter(|_| !self.tied);
+        let linears = self.blocks.iter().flat_map(Block::linears).chain(head).chain([&self.embed]);
+        let matrices: Vec<_> = linears.collect();
+        let vectors = self.n_values() - matrices.iter().map(|linear| linear.n_values() as u64).sum::<u64>();
+        let dtype = self.norm.weight.dtype();
+        let vectors = (dtype.as_str(), vectors * dtype.size_in_bytes() as u64);
+        matrices.into_iter().flat_map(Linear::formats).chain([vectors]).collect()
+    }
+
+    /// Whether gradients pass all matrices.
+    pub(crate) fn has_gradient(&self) -> bool {
+        self.blocks.iter().flat_map(Block::linears).chain([&self.head]).all(Linear::has_gradient)
     }
 
     /// Number of parameters.
     pub(crate) fn n_values(&self) -> u64 {
         let blocks: usize = self.blocks.iter().map(Block::n_values).sum();
         let head = if self.tied { 0 } else { self.head.n_values() };
-        (self.embed.elem_count() + blocks + self.norm.weight.elem_count() + head) as u64
+        (self.embed.n_values() + blocks + self.norm.weight.elem_count() + head) as u64
     }
+}
+
+/// Parameters of the matrices that a configuration asks for.
+fn n_params(config: &ModelConfig) -> u64 {
+    let (d, q_dim) = (config.d_model as u64, (config.n_heads * config.head_dim) as u64);
+    let block = d * (config.qkv_dim() as u64 + q_dim + 3 * config.d_mlp as u64);
+    let tables = if config.tied { 1 } else { 2 };
+    block * config.n_layers as u64 + tables * d * config.vocab_size as u64
 }
 
 struct Reader<'a> {
     config: &'a ModelConfig,
     source: &'a mut dyn Source,
-    device: &'a Device,
-    dtype: DType,
+    placer: Placer<'a>,
 }
 
 impl Reader<'_> {
-    fn place(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
-        Ok(Tensor::from_vec(values, shape, self.device)?.to_dtype(self.dtype)?)
-    }
-
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let values = self.source.tensor(name, shape)?.widened()?;
-        self.place(values, shape)
+    fn embedding(&mut self, name: &str, vocab: usize, d_model: usize) -> Result<Linear> {
+        self.placer.embedding(self.source.tensor(name, &[vocab, d_model])?, vocab, d_model)
     }
 
     fn norm(&mut self, name: &str) -> Result<Norm> {
@@ -75,23 +94,21 @@ impl Reader<'_> {
         for value in &mut values {
             *value += self.config.arch.norm_offset as f32;
         }
-        Ok(Norm { weight: self.place(values, &[self.config.d_model])?, eps: self.config.norm_eps })
+        Ok(Norm { weight: self.placer.vector(values)?, eps: self.config.norm_eps })
     }
 
     /// Projections `(name, n_out)` of the same input side by side.
     fn linear(&mut self, parts: &[(String, usize)], n_in: usize, bias: bool) -> Result<Linear> {
-        let n_out = parts.iter().map(|(_, n)| n).sum();
-        let mut rows = Vec::with_capacity(n_out * n_in);
+        let mut weights = Vec::with_capacity(parts.len());
         let mut biases = Vec::new();
         for (name, n) in parts {
-            rows.extend(self.source.tensor(&format!("{name}.weight"), &[*n, n_in])?.widened()?);
+            weights.push((self.source.tensor(&format!("{name}.weight"), &[*n, n_in])?, *n));
             if bias {
                 biases.extend(self.source.tensor(&format!("{name}.bias"), &[*n])?.widened()?);
             }
         }
-        let weight = self.place(transposed(&rows, n_in), &[n_in, n_out])?;
-        let bias = if bias { Some(self.place(biases, &[n_out])?) } else { None };
-        Ok(Linear::new(weight, bias, Orientation::InOut))
+        let bias = if bias { Some(self.placer.vector(biases)?) } else { None };
+        self.placer.linear(weights, n_in, bias)
     }
 
     fn block(&mut self, idx: usize) -> Result<Block> {

@@ -21,8 +21,9 @@ fn objective(rows: &Tensor, members: usize) -> candle_core::Result<Tensor> {
 fn soft_loss(model: &Model, left: &[u32], soft: &[Vec<f64>], rights: &[Vec<u32>], lambda: f64) -> f64 {
     let rows: Vec<f32> = soft.iter().flatten().map(|&w| w as f32).collect();
     let vocab = model.config().vocab_size;
+    let table = model.weights.embed.look_up(&(0..vocab as u32).collect::<Vec<_>>(), model.device()).unwrap();
     let soft_rows = Tensor::from_vec(rows, (soft.len(), vocab), model.device()).unwrap();
-    let own = (soft_rows.matmul(model.embedding()).unwrap() * model.config().arch.embed_scale).unwrap();
+    let own = (soft_rows.matmul(&table).unwrap() * model.config().arch.embed_scale).unwrap();
     let mut target = 0.0;
     let mut xent = 0.0;
     for right in rights {

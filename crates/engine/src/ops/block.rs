@@ -73,10 +73,14 @@ impl Block {
         Ok(Passed { x, qkv: Qkv::Tensor(qkv.detach()) })
     }
 
+    /// Its matrices.
+    pub(crate) fn linears(&self) -> [&Linear; 4] {
+        [&self.qkv, &self.o, &self.gate_up, &self.down]
+    }
+
     /// Number of parameters.
     pub(crate) fn n_values(&self) -> usize {
-        let linears = [&self.qkv, &self.o, &self.gate_up, &self.down];
-        linears.map(Linear::n_values).iter().sum::<usize>()
+        self.linears().map(Linear::n_values).iter().sum::<usize>()
             + self.attn_norm.weight.elem_count()
             + self.mlp_norm.weight.elem_count()
     }

@@ -1,5 +1,7 @@
 //! Matrix products through the `gemm` crate; the only unsafe code of the engine.
 
+use std::ops::Range;
+
 use gemm::Parallelism;
 
 /// A matrix of f32 seen through strides.
@@ -16,6 +18,11 @@ impl<'a> View<'a> {
     /// `rows` rows of `cols` values, one after the other.
     pub(crate) fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
         Self { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// Some columns of `rows` rows of `stride` values.
+    pub(crate) fn columns(data: &'a [f32], rows: usize, stride: usize, columns: Range<usize>) -> Self {
+        Self { data: &data[columns.start..], rows, cols: columns.len(), row_stride: stride, col_stride: 1 }
     }
 
     /// The same matrix with rows and columns exchanged.
@@ -39,12 +46,26 @@ impl<'a> View<'a> {
 /// `dst = a·b`, or `dst += a·b` with `add`. `dst` is `[a.rows, b.cols]`, row after row. Runs on all threads of the
 /// current pool when the product is large enough.
 pub(crate) fn matmul(dst: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
+    matmul_columns(dst, b.cols, 0..b.cols, a, b, add);
+}
+
+/// [`matmul`] into some columns of a wider `dst`, whose rows are `stride` values.
+pub(crate) fn matmul_columns(
+    dst: &mut [f32],
+    stride: usize,
+    columns: Range<usize>,
+    a: View<'_>,
+    b: View<'_>,
+    add: bool,
+) {
     assert_eq!(a.cols, b.rows, "inner sizes of a matrix product agree");
-    assert_eq!(dst.len(), a.rows * b.cols, "the result has the size of the product");
+    assert!(columns.len() == b.cols && columns.end <= stride, "the result has the columns of the product");
+    assert_eq!(dst.len(), a.rows * stride, "the result has the rows of the product");
     assert!(a.in_bounds() && b.in_bounds(), "strides stay inside the data");
-    if dst.is_empty() {
+    if dst.is_empty() || columns.is_empty() {
         return;
     }
+    let dst = &mut dst[columns.start..];
     #[expect(unsafe_code, reason = "gemm takes raw pointers")]
     // SAFETY: the assertions above keep every element that gemm reads or writes inside `dst`, `a.data` and `b.data`;
     // `dst` is borrowed mutably, so it overlaps neither input; with `add` off, `dst` is written without being read.
@@ -55,7 +76,7 @@ pub(crate) fn matmul(dst: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
             a.cols,
             dst.as_mut_ptr(),
             1,
-            b.cols.cast_signed(),
+            stride.cast_signed(),
             add,
             a.data.as_ptr(),
             a.col_stride.cast_signed(),

@@ -129,6 +129,79 @@ kernel! {
     }
 }
 
+/// Rows of the right factor that [`dot_products`] takes together; its callers give multiples of it where they can.
+pub(crate) const DOT_ROWS: usize = 4;
+
+kernel! {
+    /// `out[r, first + c] = Σ x[r]·y[c]` for rows of `k` values: `x` `[n, k]`, `y` `[m, k]`, `out` `[n, stride]`.
+    pub(crate) fn dot_products[simd](
+        out: &'k mut [f32],
+        stride: usize,
+        first: usize,
+        x: &'k [f32],
+        y: &'k [f32],
+        k: usize,
+    ) {
+        for (out, x) in out.chunks_mut(3 * stride).zip(x.chunks(3 * k)) {
+            match x.len() / k {
+                1 => dots_of_rows::<S, 1>(simd, out, (stride, first), x, y, k),
+                2 => dots_of_rows::<S, 2>(simd, out, (stride, first), x, y, k),
+                _ => dots_of_rows::<S, 3>(simd, out, (stride, first), x, y, k),
+            }
+        }
+    }
+}
+
+/// `R` rows of the left factor.
+#[inline(always)]
+fn dots_of_rows<S: Simd, const R: usize>(
+    simd: S,
+    out: &mut [f32],
+    (stride, first): (usize, usize),
+    x: &[f32],
+    y: &[f32],
+    k: usize,
+) {
+    let rows: [&[f32]; R] = std::array::from_fn(|r| &x[r * k..][..k]);
+    let mut groups = y.chunks_exact(DOT_ROWS * k);
+    let mut column = first;
+    for group in &mut groups {
+        let found = dots::<S, R, DOT_ROWS>(simd, rows, std::array::from_fn(|c| &group[c * k..][..k]));
+        for (r, found) in found.iter().enumerate() {
+            out[r * stride + column..][..DOT_ROWS].copy_from_slice(found);
+        }
+        column += DOT_ROWS;
+    }
+    for (i, y) in groups.remainder().chunks_exact(k).enumerate() {
+        for (r, [found]) in dots::<S, R, 1>(simd, rows, [y]).into_iter().enumerate() {
+            out[r * stride + column + i] = found;
+        }
+    }
+}
+
+/// All products of `R` rows with `C` rows, of one length.
+#[inline(always)]
+fn dots<S: Simd, const R: usize, const C: usize>(simd: S, x: [&[f32]; R], y: [&[f32]; C]) -> [[f32; C]; R] {
+    let mut sums = [[simd.splat_f32s(0.0); C]; R];
+    let (x_vectors, y_vectors) = (x.map(|x| S::as_simd_f32s(x)), y.map(|y| S::as_simd_f32s(y)));
+    let n = y_vectors[0].0.len();
+    let (left, right) = (x_vectors.map(|x| &x.0[..n]), y_vectors.map(|y| &y.0[..n]));
+    for i in 0..n {
+        let right: [S::f32s; C] = std::array::from_fn(|c| right[c][i]);
+        for r in 0..R {
+            for c in 0..C {
+                sums[r][c] = simd.mul_add_f32s(left[r][i], right[c], sums[r][c]);
+            }
+        }
+    }
+    std::array::from_fn(|r| {
+        std::array::from_fn(|c| {
+            let rest: f32 = x_vectors[r].1.iter().zip(y_vectors[c].1).map(|(x, y)| x * y).sum();
+            simd.reduce_sum_f32s(sums[r][c]) + rest
+        })
+    })
+}
+
 /// Left operand `[m, k]` of [`small_matmul`].
 #[derive(Clone, Copy)]
 pub(crate) enum Lhs<'a> {

@@ -37,7 +37,7 @@ fn check(fused: Op<'_>, composite: Op<'_>, x: &Tensor) {
 
 /// Central differences along a random line, summed in f64.
 #[track_caller]
-fn slope_agrees(op: Op<'_>, x: &Tensor, grad: &Tensor) {
+pub(super) fn slope_agrees(op: Op<'_>, x: &Tensor, grad: &Tensor) {
     let line = noise(x.dims(), 5.1);
     let along = |step: f64| -> f64 {
         let y = op(&(x + (&line * step).unwrap()).unwrap()).unwrap();
