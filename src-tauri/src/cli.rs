@@ -46,6 +46,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, default_value = "auto", value_parser = dtype)]
     pub(crate) dtype: DtypeChoice,
 
+    /// Load a model even if it does not fit the memory that is free.
+    #[arg(long, global = true)]
+    pub(crate) load_anyway: bool,
+
     /// Print one JSON document on stdout and nothing else; progress goes to stderr.
     #[arg(long, global = true)]
     pub(crate) json: bool,

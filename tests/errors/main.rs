@@ -3,6 +3,7 @@
 mod checkpoints;
 mod headless;
 mod loading;
+mod weight_faults;
 mod window;
 
 use anyhow::{Result, ensure};

@@ -37,6 +37,22 @@ impl Stored {
         }
     }
 
+    /// Place and value of the first NaN or infinity; `None` for quantised blocks, whose values are not laid open.
+    pub(crate) fn first_not_finite(&self) -> Option<(usize, f32)> {
+        fn first<T: Copy + Sync>(values: &[T], widen: impl Fn(T) -> f32 + Sync) -> Option<(usize, f32)> {
+            let is_broken = |value: &T| !widen(*value).is_finite();
+            let chunk = values.par_chunks(AT_ONCE).position_first(|chunk| chunk.iter().any(is_broken))? * AT_ONCE;
+            let index = chunk + values[chunk..].iter().position(is_broken)?;
+            Some((index, widen(values[index])))
+        }
+        match self {
+            Self::F32(values) => first(values, |value| value),
+            Self::F16(values) => first(values, f16::to_f32),
+            Self::Bf16(values) => first(values, bf16::to_f32),
+            Self::Quantised(_) => None,
+        }
+    }
+
     /// The values in f32: exact, and for quantised blocks what they stand for.
     ///
     /// # Errors
@@ -64,6 +80,18 @@ mod tests {
 
     use super::*;
     use crate::testing::noise;
+
+    #[test]
+    fn the_first_value_that_is_no_number_is_found() {
+        let mut values = vec![0.5_f32; 2 * AT_ONCE + 7];
+        assert_eq!(Stored::F32(values.clone()).first_not_finite(), None);
+        values[AT_ONCE + 3] = f32::NEG_INFINITY;
+        values[2 * AT_ONCE + 1] = f32::NAN;
+        let expected = Some((AT_ONCE + 3, f32::NEG_INFINITY));
+        assert_eq!(Stored::F32(values.clone()).first_not_finite(), expected);
+        assert_eq!(Stored::F16(values.iter().map(|v| f16::from_f32(*v)).collect()).first_not_finite(), expected);
+        assert_eq!(Stored::Bf16(values.iter().map(|v| bf16::from_f32(*v)).collect()).first_not_finite(), expected);
+    }
 
     #[test]
     fn every_format_widens_to_what_it_holds() {

@@ -43,6 +43,91 @@ pub enum DtypeChoice {
     F16,
 }
 
+/// How a model is loaded, beside device and number format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoadOptions {
+    /// Load it even if the estimate says that it does not fit the memory that is free.
+    pub anyway: bool,
+}
+
+/// Memory that a model takes, worked out before it is loaded; all in bytes unless said otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryNeed {
+    /// Weights as they are kept.
+    pub weights_bytes: u64,
+    /// What reading and turning the weights needs beside them; free again once the model is loaded.
+    pub loading_bytes: u64,
+    /// Tokens of the conversation that `cache_bytes` and `chat_bytes` are worked out for.
+    pub context_tokens: usize,
+    /// Keys and values of that conversation.
+    pub cache_bytes: u64,
+    /// Activations while that conversation is read in one go.
+    pub chat_bytes: u64,
+    /// Caches and activations of a discovery step with the default settings.
+    pub discovery_bytes: u64,
+    /// The sparse autoencoder that comes with the model.
+    pub sae_bytes: u64,
+}
+
+impl MemoryNeed {
+    /// To load the model and hold the conversation.
+    pub fn to_chat(&self) -> u64 {
+        let resident = self.weights_bytes.saturating_add(self.sae_bytes);
+        resident.saturating_add(self.loading_bytes.max(self.cache_bytes.saturating_add(self.chat_bytes)))
+    }
+
+    /// To load the model and search for prompts.
+    pub fn to_discover(&self) -> u64 {
+        let resident = self.weights_bytes.saturating_add(self.sae_bytes);
+        resident.saturating_add(self.loading_bytes.max(self.discovery_bytes))
+    }
+}
+
+/// What is known about a model before it is loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCheck {
+    /// Name for people.
+    pub name: String,
+    /// Where it would be loaded from.
+    pub source: ModelSource,
+    /// Architecture string of its configuration.
+    pub architecture: String,
+    /// Number of blocks.
+    pub n_layers: usize,
+    /// Residual width.
+    pub d_model: usize,
+    /// Longest sequence in tokens.
+    pub context_len: usize,
+    /// Number of parameters.
+    pub n_params: u64,
+    /// Bytes of its weight files.
+    pub file_bytes: u64,
+    /// Number format the weights would be kept in.
+    pub dtype: String,
+    /// Device for people that it would be loaded on.
+    pub device: String,
+    /// Why it is that device or format, where it is not the first choice.
+    pub note: Option<String>,
+    /// Memory it takes there.
+    pub need: MemoryNeed,
+    /// Memory that is free there now, a loaded model's counted as free since it is unloaded first; absent where the
+    /// system does not tell.
+    pub free_bytes: Option<u64>,
+}
+
+impl ModelCheck {
+    /// Whether it can be loaded and talked to in the memory that is free; unknown counts as yes.
+    pub fn fits(&self) -> bool {
+        self.free_bytes.is_none_or(|free| self.need.to_chat() <= free)
+    }
+
+    /// Whether prompts can be searched for in the memory that is free; unknown counts as yes.
+    pub fn fits_discovery(&self) -> bool {
+        self.free_bytes.is_none_or(|free| self.need.to_discover() <= free)
+    }
+}
+
 /// What is known about a loaded model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {

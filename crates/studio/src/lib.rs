@@ -8,6 +8,7 @@
 
 pub mod assets;
 pub mod headless;
+pub mod memory;
 pub mod studio;
 pub mod workspace;
 

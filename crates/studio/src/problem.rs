@@ -4,12 +4,17 @@
 //! [`engine`] and [`discover`]; everything studio itself can meet has a function here, so that the wording can be
 //! read, compared and tested together.
 
+mod memory;
+mod weights;
+
 use std::io;
 use std::path::Path;
 
 use tiller_discover::DiscoverError;
 use tiller_engine::EngineError;
 use tiller_protocol::problem::Problem;
+
+pub(crate) use memory::{amount, does_not_fit, no_room};
 
 /// What to do when a calculation fails for a reason that Tiller did not foresee.
 const REPORT_IT: &str = "Try again. If it happens again, report it together with the cause above.";
@@ -30,10 +35,19 @@ pub(crate) fn engine(error: &EngineError) -> Problem {
             format!("The config.json names the architecture \u{201c}{name}\u{201d}, which this version cannot run."),
             "Choose a model whose config.json says LlamaForCausalLM.",
         ),
-        EngineError::BadTensor { name, expected, found } => Problem::new(
+        EngineError::BadTensor { path, name, expected, found } => Problem::new(
             "The weights do not fit the model",
-            format!("Tensor {name} should be {expected} but is {found}."),
+            format!("{}: tensor {name} should be {expected} but is {found}.", path.display()),
             "Check that config.json and the weight files belong together, or fetch the model again.",
+        ),
+        EngineError::NotFinite { .. } | EngineError::MissingTensors { .. } | EngineError::DuplicateTensor { .. } => {
+            weights::tell(error)
+        }
+        EngineError::OtherTokenizer { dir, found } => Problem::new(
+            "The tokenizer has a form that cannot be read",
+            format!("{} holds {found}, but no tokenizer.json.", dir.display()),
+            "Fetch tokenizer.json from where the model was published. If there is none, transformers writes it: \
+             AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER).",
         ),
         EngineError::TokenizerMismatch(reason) => Problem::new(
             "The tokenizer does not fit the model",
@@ -65,6 +79,7 @@ pub(crate) fn engine(error: &EngineError) -> Problem {
             format!("{name}: {reason}."),
             "Choose another device in Settings (or --device cpu) and load the model again.",
         ),
+        EngineError::OutOfMemory { device, needed, free } => memory::out_of_memory(device, *needed, *free),
         EngineError::Stopped => stopped(),
         EngineError::Candle(error) => {
             Problem::new("The calculation failed", format!("{}.", capital(&error.to_string())), REPORT_IT)

@@ -18,6 +18,7 @@ use tiller_protocol::settings::AppSettings;
 use crate::assets::Assets;
 use crate::library::Library;
 use crate::live::LiveSteering;
+use crate::models::Held;
 use crate::outbox::{Outbox, Wake};
 use crate::workspace::Workspace;
 use crate::{engine_thread, io_thread, problem};
@@ -59,8 +60,9 @@ pub(crate) struct Shared {
     /// Settings as last saved.
     pub(crate) settings: Mutex<AppSettings>,
     /// Device and number format asked for at the start, before the settings.
-    pub(crate) choice: (Option<DeviceChoice>, Option<DtypeChoice>),
+    choice: (Option<DeviceChoice>, Option<DtypeChoice>),
     current: Mutex<Option<Current>>,
+    held: Mutex<Held>,
 }
 
 /// The job that runs or is about to.
@@ -103,6 +105,22 @@ impl Shared {
         Ok(())
     }
 
+    /// Device and number format for the next model.
+    pub(crate) fn choice(&self) -> (DeviceChoice, DtypeChoice) {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.choice.0.unwrap_or(settings.device), self.choice.1.unwrap_or(settings.dtype))
+    }
+
+    /// Memory that the loaded model would give back.
+    pub(crate) fn held(&self) -> Held {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how much the loaded model takes; nothing by default.
+    pub(crate) fn set_held(&self, held: Held) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
     /// Neutral user texts.
     ///
     /// # Errors
@@ -136,6 +154,7 @@ impl Studio {
             settings: Mutex::new(settings),
             choice: (options.device, options.dtype),
             current: Mutex::new(None),
+            held: Mutex::default(),
         });
         if let Some(problem) = notice {
             shared.fail(None, problem);
@@ -201,6 +220,7 @@ impl Studio {
             Command::Evaluate { job, persona, .. } => Some((*job, format!("Measuring {}", title_case(persona)))),
             Command::Say { job, .. } => Some((*job, "Replying".to_owned())),
             Command::Refresh
+            | Command::CheckModel(_)
             | Command::UnloadModel
             | Command::SetSteering(_)
             | Command::Cancel(_)
@@ -256,6 +276,7 @@ pub(crate) mod tests_support {
             settings: Mutex::default(),
             choice: (None, None),
             current: Mutex::default(),
+            held: Mutex::default(),
         };
         shared.begin_job(JobId(1), title.to_owned()).expect("nothing else runs");
         let current = shared.current().expect("the job has begun");

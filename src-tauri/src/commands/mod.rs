@@ -13,6 +13,7 @@ pub(crate) mod trace;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tiller_protocol::model::LoadOptions;
 use tiller_protocol::problem::Problem;
 use tiller_studio::headless::{self, Watch};
 
@@ -63,6 +64,7 @@ pub(crate) fn run(command: &Command, global: &Global) -> ExitCode {
             workspace: global.workspace.clone(),
             device: global.device,
             dtype: global.dtype,
+            load: LoadOptions { anyway: global.load_anyway },
             watch,
         },
         json: global.json,
