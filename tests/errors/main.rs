@@ -1,6 +1,7 @@
 //! Bad input: each is told with a title, a cause and a next step, nothing panics, and the application goes on.
 
 mod checkpoints;
+mod gguf;
 mod headless;
 mod loading;
 mod weight_faults;

@@ -252,6 +252,13 @@ impl Shared {
         self.request(Request::PickFolder { ticket, title: "Choose a model folder".to_owned() });
     }
 
+    /// Lets the user choose a GGUF file.
+    pub(crate) fn pick_model_file(&mut self) {
+        let ticket = self.ticket(Pending::ModelFolder);
+        let (title, extension) = ("Choose a GGUF file".to_owned(), "gguf".to_owned());
+        self.request(Request::PickFile { ticket, title, extension });
+    }
+
     /// Lets the user choose where `text` is written.
     pub(crate) fn export_text(&mut self, title: &str, file_name: &str, text: String) {
         let ticket = self.ticket(Pending::Text(text));
@@ -272,7 +279,7 @@ impl Shared {
         Ticket(number)
     }
 
-    /// Takes in the answer to a dialog; a chosen model folder is returned.
+    /// Takes in the answer to a dialog; a chosen model folder or file is returned.
     pub(crate) fn answer(&mut self, ticket: Ticket, path: Option<PathBuf>) -> Option<PathBuf> {
         let pending = self.pending.remove(&ticket.0)?;
         let path = path?;

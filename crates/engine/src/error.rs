@@ -111,6 +111,12 @@ pub enum EngineError {
     /// The request makes no sense for this model (block out of range, empty input, …).
     #[error("{0}")]
     BadRequest(String),
+    /// A gradient was asked of weights that have none.
+    #[error("weights in quantised blocks ({format}) have no gradient")]
+    NoGradient {
+        /// How most of them are kept, e.g. `q4_k`.
+        format: &'static str,
+    },
     /// The requested device is not available.
     #[error("device {name} is not available: {reason}")]
     NoDevice {

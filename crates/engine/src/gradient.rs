@@ -116,8 +116,11 @@ impl TokenGradients {
 ///
 /// # Errors
 /// Members that name missing or unequal nodes, a prompt of one token that cannot be scored while λ is not 0, and
-/// everything [`Model::forward`] refuses.
+/// everything [`Model::forward`] refuses. [`EngineError::NoGradient`] while the weights are quantised.
 pub fn token_gradients(model: &Model, problem: &Problem<'_>, objective: Objective<'_>) -> Result<TokenGradients> {
+    if !model.has_gradients() {
+        return Err(EngineError::NoGradient { format: model.weights_format() });
+    }
     check(problem)?;
     let with_xent = problem.members.iter().any(|member| member.lambda != 0.0);
     let embeds = Var::from_tensor(&model.embed(&problem.tree.ids())?)?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum ModelSource {
     /// The small model that ships with Tiller.
     Demo,
-    /// A folder holding `config.json`, tokenizer and weights in the Hugging Face layout.
+    /// A folder holding `config.json`, tokenizer and weights in the Hugging Face layout, or a GGUF file.
     Folder(PathBuf),
     /// A hub id such as `meta-llama/Llama-3.2-1B-Instruct`, taken from the local hub cache.
     Hub(String),
@@ -155,6 +155,8 @@ pub struct ModelInfo {
     pub device: String,
     /// Bytes the weights take in memory.
     pub weights_bytes: u64,
+    /// Whether prompts can be searched for: not while the weights are quantised.
+    pub has_gradients: bool,
     /// SHA-256 of the weight files, hex, first 16 digits.
     pub hash: String,
     /// Whether the tokenizer brings a chat template.

@@ -63,14 +63,14 @@ pub(crate) fn load(
     Ok(Loaded { model, info, sae })
 }
 
-/// The folder of a source.
+/// The folder of a source, or its GGUF file.
 ///
 /// # Errors
-/// A folder that is not there, or a hub model that is not in the local cache.
+/// A folder or file that is not there, or a hub model that is not in the local cache.
 pub(crate) fn folder(source: &ModelSource, assets: &Result<Assets, Problem>) -> Result<PathBuf, Problem> {
     match source {
         ModelSource::Demo => assets.as_ref().map(Assets::demo_model).map_err(Clone::clone),
-        ModelSource::Folder(dir) if dir.is_dir() => Ok(dir.clone()),
+        ModelSource::Folder(path) if path.is_dir() || is_gguf(path) => Ok(path.clone()),
         ModelSource::Folder(dir) => Err(problem::no_folder(dir)),
         ModelSource::Hub(id) => {
             let cache = hf_hub::Cache::from_env();
@@ -115,7 +115,28 @@ fn name(source: &ModelSource, dir: &Path) -> String {
     match source {
         ModelSource::Demo => "Tiller demo".to_owned(),
         ModelSource::Hub(id) => id.rsplit('/').next().unwrap_or(id).to_owned(),
-        ModelSource::Folder(_) => dir.file_name().map_or_else(|| "model".to_owned(), |n| n.to_string_lossy().into()),
+        ModelSource::Folder(_) => {
+            let name = dir.file_name().map_or_else(|| "model".to_owned(), |n| n.to_string_lossy().into_owned());
+            if is_gguf(dir) { gguf_stem(&name).to_owned() } else { name }
+        }
+    }
+}
+
+/// A file that ends in `.gguf`.
+fn is_gguf(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+}
+
+/// The name of a GGUF file without its ending and without `-00001-of-00003`.
+fn gguf_stem(name: &str) -> &str {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match stem.rsplit_once("-of-") {
+        Some((front, count)) if is_number(count) => match front.rsplit_once('-') {
+            Some((name, number)) if is_number(number) => name,
+            _ => stem,
+        },
+        _ => stem,
     }
 }
 
@@ -134,6 +155,7 @@ fn info(source: &ModelSource, dir: &Path, model: &Model, sae: Option<&Sae>, hash
         dtype: model.weights_format().to_owned(),
         device: device::label(model.device()),
         weights_bytes: model.weights_bytes(),
+        has_gradients: model.has_gradients(),
         hash,
         has_chat_template: model.template().is_some(),
         n_sae_latents: sae.map_or(0, Sae::d_sae),
@@ -195,6 +217,18 @@ mod tests {
         assert!(folder(&hub, &assets).unwrap_err().next_step.contains("hf download nobody/no-such-model"));
         let gone = ModelSource::Folder("/no/such/folder".into());
         assert!(folder(&gone, &assets).unwrap_err().cause.contains("/no/such/folder"));
+    }
+
+    #[test]
+    fn a_gguf_file_is_named_without_its_parts() {
+        for (file, name) in [
+            ("Qwen2.5-7B-Q4_K_M.gguf", "Qwen2.5-7B-Q4_K_M"),
+            ("big-00002-of-00003.gguf", "big"),
+            ("top-of-00003.gguf", "top-of-00003"),
+            ("one-of-a-kind.GGUF", "one-of-a-kind"),
+        ] {
+            assert_eq!(gguf_stem(file), name);
+        }
     }
 
     #[test]

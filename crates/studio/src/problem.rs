@@ -32,8 +32,8 @@ pub(crate) fn engine(error: &EngineError) -> Problem {
         EngineError::BadFile { path, reason } => bad_model_file(path, reason),
         EngineError::UnknownArchitecture(name) => Problem::new(
             "This kind of model is not supported",
-            format!("The config.json names the architecture \u{201c}{name}\u{201d}, which this version cannot run."),
-            "Choose a model whose config.json says LlamaForCausalLM.",
+            format!("It names the architecture \u{201c}{name}\u{201d}, which this version cannot run."),
+            "Choose a model of one of these families: Llama 3, Mistral, Qwen2.5, Qwen3, Gemma 2, Gemma 3.",
         ),
         EngineError::BadTensor { path, name, expected, found } => Problem::new(
             "The weights do not fit the model",
@@ -69,6 +69,7 @@ pub(crate) fn engine(error: &EngineError) -> Problem {
             format!("It takes {len} tokens; the model can read {max}."),
             "Shorten the text, or start a new conversation.",
         ),
+        EngineError::NoGradient { format } => no_gradient(format),
         EngineError::BadRequest(reason) => Problem::new(
             "The model cannot do this",
             format!("{}.", capital(reason)),
@@ -356,9 +357,19 @@ pub(crate) fn not_in_cache(id: &str, cache: &Path) -> Problem {
 /// A folder that is not there.
 pub(crate) fn no_folder(path: &Path) -> Problem {
     Problem::new(
-        "The model's folder is not there",
-        format!("{} is not a folder.", path.display()),
-        "Choose a folder that holds config.json, tokenizer.json and the safetensors files.",
+        "The model is not there",
+        format!("{} is neither a folder nor a GGUF file.", path.display()),
+        "Choose a folder that holds config.json, tokenizer.json and the safetensors files, or a file that ends in .gguf.",
+    )
+}
+
+/// A gradient asked of quantised weights.
+pub(crate) fn no_gradient(format: &str) -> Problem {
+    Problem::new(
+        "Quantised weights have no gradient",
+        format!("Searching for prompts needs gradients; this model's weights are kept in quantised blocks ({format})."),
+        "Open it again with the number format f32 or bf16 (--dtype f32), which expands the blocks and takes more memory, \
+         or open the full checkpoint.",
     )
 }
 

@@ -99,6 +99,7 @@ pub(crate) mod tests {
             dtype: "f32".to_owned(),
             device: "CPU".to_owned(),
             weights_bytes: 40,
+            has_gradients: true,
             hash: "0123456789abcdef".to_owned(),
             has_chat_template: true,
             n_sae_latents: 0,

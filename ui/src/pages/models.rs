@@ -5,7 +5,7 @@ mod fit;
 use std::path::{Path, PathBuf};
 
 use egui::{TextEdit, Ui};
-use egui_material_icons::icons::{ICON_CHECK, ICON_DEPLOYED_CODE, ICON_EJECT, ICON_FOLDER_OPEN};
+use egui_material_icons::icons::{ICON_CHECK, ICON_DEPLOYED_CODE, ICON_DRAFT, ICON_EJECT, ICON_FOLDER_OPEN};
 use tiller_protocol::message::Command;
 use tiller_protocol::model::{DeviceChoice, DtypeChoice, LoadOptions, ModelInfo, ModelSource};
 
@@ -36,7 +36,7 @@ struct Asked {
 }
 
 impl ModelsPage {
-    /// Puts a folder into the path field.
+    /// Puts a folder or file into the path field.
     pub(crate) fn choose(&mut self, folder: &Path) {
         self.folder = folder.display().to_string();
         self.asked = None;
@@ -89,10 +89,10 @@ impl ModelsPage {
     }
 
     fn folder_card(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        card::titled(ui, "Open a folder", |ui| {
-            let help = "A folder with config.json, tokenizer.json and safetensors weights in the Hugging Face layout. \
-                        You can also drop the folder on this window.";
-            field::show(ui, "Model folder", help, |ui| {
+        card::titled(ui, "Open a folder or a file", |ui| {
+            let help = "A folder with config.json, tokenizer.json and safetensors weights in the Hugging Face layout, \
+                        or a GGUF file. You can also drop it on this window.";
+            field::show(ui, "Model folder or file", help, |ui| {
                 ui.horizontal(|ui| self.folder_row(ui, shared));
             });
             if let Some(source) = self.source() {
@@ -115,17 +115,20 @@ impl ModelsPage {
 
     /// The path and what can be done with it.
     fn folder_row(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        let width = (ui.available_width() - 270.0).max(200.0);
+        let width = (ui.available_width() - 340.0).max(200.0);
         let text = TextEdit::singleline(&mut self.folder)
             .hint_text("/path/to/model")
             .desired_width(width)
             .margin(egui::Margin::symmetric(8, 6));
         ui.add(text);
-        if button::secondary("Choose\u{2026}").icon(ICON_FOLDER_OPEN).show(ui).clicked() {
+        if button::secondary("Folder\u{2026}").icon(ICON_FOLDER_OPEN).show(ui).clicked() {
             shared.pick_model_folder();
         }
+        if button::secondary("File\u{2026}").icon(ICON_DRAFT).show(ui).clicked() {
+            shared.pick_model_file();
+        }
         let source = self.source();
-        let unnamed = || source.is_none().then(|| "Type or choose a folder first.".to_owned());
+        let unnamed = || source.is_none().then(|| "Type or choose a folder or file first.".to_owned());
         let obstacle = shared.busy().or_else(unnamed);
         let anyway = source.as_ref().is_some_and(|source| shared.is_too_large(source));
         let label = if anyway { "Load anyway" } else { "Open" };

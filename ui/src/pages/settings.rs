@@ -51,7 +51,8 @@ pub(crate) fn device_and_format(ui: &mut Ui, shared: &mut Shared, device_help: &
         let options = devices(shared);
         field::choice(ui, "Device", &mut shared.settings.device, &options, 260.0);
     });
-    let help = "Automatic keeps what the file holds where that pays, and 32-bit floats elsewhere on the processor.";
+    let help = "Automatic keeps what the file holds where that pays, and 32-bit floats elsewhere on the processor. Any \
+                other choice expands quantised weights, which searching for prompts needs.";
     field::show(ui, "Number format", help, |ui| {
         let options = [
             (DtypeChoice::Auto, "Automatic".to_owned()),

@@ -69,12 +69,13 @@ impl Watch {
     }
 }
 
-/// `demo`, an existing folder, or a hub id.
+/// `demo`, an existing folder, a GGUF file, or a hub id.
 pub fn model_source(text: &str) -> ModelSource {
     let path = PathBuf::from(text);
+    let is_gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
     if text == "demo" {
         ModelSource::Demo
-    } else if path.is_dir() || path.is_absolute() || text.starts_with('.') {
+    } else if path.is_dir() || is_gguf || path.is_absolute() || text.starts_with('.') {
         ModelSource::Folder(path)
     } else {
         ModelSource::Hub(text.to_owned())

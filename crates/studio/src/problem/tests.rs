@@ -116,6 +116,7 @@ fn problems_of_use() {
     check(&bad_pattern("Warmth", "unclosed group"), &["unclosed group"]);
     check(&no_picture("Empty size"), &["Empty size"]);
     check(&no_sae("Tiny"), &["RESGA"]);
+    check(&no_gradient("q4_k"), &["q4_k", "--dtype"]);
     check(&bad_input("the conversation is empty", "Write something first."), &["The conversation is empty"]);
     check(&stopped(), &["stopped"]);
 }
