@@ -128,6 +128,7 @@ impl Model {
     pub fn weights_bytes(&self) -> u64 {
         self.weights.formats().iter().map(|(_, bytes)| bytes).sum()
     }
+
     /// Number format that takes most of the weights' bytes, e.g. `bf16` or `q4_k`.
     pub fn weights_format(&self) -> &'static str {
         let mut totals: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -136,6 +137,7 @@ impl Model {
         }
         totals.into_iter().max_by_key(|(_, bytes)| *bytes).map_or("f32", |(format, _)| format)
     }
+
     /// Whether [`crate::gradient`] works with this model: not while its weights are quantised.
     pub fn has_gradients(&self) -> bool {
         self.weights.has_gradient()
@@ -210,8 +212,8 @@ impl Model {
         }
     }
 
-    /// Number format of the weights and activations.
+    /// Number format of the activations.
     pub fn dtype(&self) -> DType {
-        self.weights.norm.weight.dtype()
+        self.weights.dtype
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tiller_discover::direction;
-use tiller_engine::config::{ArchParams, ModelConfig, RopeScaling};
+use tiller_engine::config::{ArchParams, BlockParams, ModelConfig, RopeParams, RopeScaling};
 use tiller_engine::generate::{Reply, generate};
 use tiller_engine::gradient::{Member, Problem as Ascent, token_gradients};
 use tiller_engine::{Edit, Model, Node, Parent, Tensor, TokenTree, device, score};
@@ -86,8 +86,8 @@ fn qwen_config() -> ModelConfig {
         context_len: 32_768,
         tied: true,
         norm_eps: 1e-6,
-        rope_theta: 1e6,
-        rope_scaling: RopeScaling::None,
+        ropes: vec![RopeParams { theta: 1e6, scaling: RopeScaling::None }],
+        blocks: vec![BlockParams::default(); 24],
         arch: ArchParams { qkv_bias: true, ..ArchParams::LLAMA },
         eos_ids: Vec::new(),
     }

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 use super::rows::Rows;
 use super::{Linear, Orientation};
-use crate::ops::loss;
+use crate::ops::loss::{self, Head};
 use crate::stored::Stored;
 use crate::testing::{close, deviation, ids, noise};
 
@@ -69,6 +69,22 @@ fn sixteen_bit_weights_give_what_their_values_give_in_f32() {
             close(&narrow.composite(&x).unwrap(), &expected, 2e-6);
         }
         assert!(narrow.has_gradient());
+    }
+}
+
+#[test]
+fn rows_wider_than_what_is_widened_at_once_agree() {
+    let (n_in, n_out) = (4999, 71);
+    let stored = stored(&noise(&[n_out, n_in], 2.0), "bf16");
+    let wide = Tensor::from_vec(stored.clone().widened().unwrap(), (n_out, n_in), &Device::Cpu).unwrap();
+    let wide = Linear::new(wide, None, Orientation::OutIn);
+    let narrow = Linear::of_rows(vec![Rows::new(stored, n_out, n_in).unwrap()], None);
+    for n in [1, 7, 40] {
+        let x = noise(&[n, n_in], 0.5);
+        let ((value, grad), (expected, expected_grad)) =
+            (value_and_gradient(&narrow, &x), value_and_gradient(&wide, &x));
+        close(&value, &expected, 2e-6);
+        close(&grad.unwrap(), &expected_grad.unwrap(), 2e-6);
     }
 }
 
@@ -162,6 +178,8 @@ fn a_head_of_any_format_gives_the_losses_of_its_values() {
     let targets: Vec<u32> = ids(33, 4);
     for format in ["bf16", "f16", "q8_0"] {
         let (narrow, wide) = linears(&[(format, 300)], None);
+        let head = |linear| Head { linear, softcap: None };
+        let (narrow, wide) = (head(narrow), head(wide));
         let losses = loss::cross_entropy(&hidden, &narrow, &targets).unwrap();
         close(&losses, &loss::composite(&hidden, &wide, &targets).unwrap(), 2e-6);
     }
