@@ -16,8 +16,9 @@ use tiller_protocol::steering::Positions;
 use super::FORWARD_BOUND;
 use super::fixture::{assert_near, folder, node, relative_error};
 
-/// A file, and how far its numbers may be off when its blocks are kept: their products round the activations to 8 bits.
-/// Twice the largest deviation seen; 0 where nothing is quantised.
+/// A file, and how far its logits may be off when its blocks are kept and few rows are computed at once: such products
+/// round the activations to 8 bits. 0 where nothing is quantised, else twice the 3 to 4 % that were measured here and
+/// that `PyTorch` gives when the inputs of all matrices are rounded in the same way.
 struct File {
     name: &'static str,
     goldens: &'static str,
@@ -25,11 +26,11 @@ struct File {
 }
 
 const FILES: [File; 6] = [
-    File { name: "llama-q4_k_m.gguf", goldens: "llama-q4_k_m", kept_bound: 0.03 },
+    File { name: "llama-q4_k_m.gguf", goldens: "llama-q4_k_m", kept_bound: 0.07 },
     File { name: "mistral-f16.gguf", goldens: "mistral-f16", kept_bound: 0.0 },
-    File { name: "qwen2-q8_0-00001-of-00003.gguf", goldens: "qwen2-q8_0", kept_bound: 0.03 },
-    File { name: "qwen3-mixed.gguf", goldens: "qwen3-mixed", kept_bound: 0.03 },
-    File { name: "gemma2-q8_0.gguf", goldens: "gemma2-q8_0", kept_bound: 0.03 },
+    File { name: "qwen2-q8_0-00001-of-00003.gguf", goldens: "qwen2-q8_0", kept_bound: 0.07 },
+    File { name: "qwen3-mixed.gguf", goldens: "qwen3-mixed", kept_bound: 0.07 },
+    File { name: "gemma2-q8_0.gguf", goldens: "gemma2-q8_0", kept_bound: 0.07 },
     File { name: "gemma3-bf16.gguf", goldens: "gemma3-bf16", kept_bound: 0.0 },
 ];
 
@@ -127,8 +128,8 @@ fn token_by_token_equals_transformers_but_for_rounded_activations() -> Result<()
         }
         let expected = goldens["logits"].narrow(0, 1, rows.len())?;
         let deviation = relative_error(&Tensor::cat(&rows, 0)?, &expected)?;
-        println!("{}: token by token, deviation {deviation:.2e}", file.name);
-        assert!(deviation <= file.kept_bound, "{}: {deviation:.2e}", file.name);
+        println!("{}: {deviation:.2e}", file.name);
+        assert!(deviation <= file.kept_bound && deviation > FORWARD_BOUND, "{}: {deviation:.2e}", file.name);
     }
     Ok(())
 }

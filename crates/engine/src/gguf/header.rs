@@ -192,7 +192,10 @@ impl Cursor<'_> {
             other => return content(format!("its metadata `{key}` is a list of the unknown type {other}")),
         };
         if n > MAX_LIST || n * least > self.left() {
-            return content(format!("its metadata `{key}` claims {n} entries with {} bytes left", self.left()));
+            return content(format!(
+                "its metadata `{key}` claims {n} entries, but the file is cut short: {} bytes are left",
+                self.left()
+            ));
         }
         Ok(match value_type {
             8 => Value::Texts((0..n).map(|_| self.text()).collect::<Found<_>>()?),
