@@ -2,7 +2,9 @@
 
 mod codes;
 mod demo;
+mod gguf;
 mod goldens;
+mod model;
 
 use std::path::Path;
 use std::process::Output;

@@ -169,7 +169,7 @@ pub fn cache_bytes(config: &ModelConfig, tokens: usize, runs: Runs) -> u64 {
 
 /// Rows that go through the wide layers at once ([`crate::ops::block`]).
 const WIDE_ROWS: usize = 256;
-/// Tokens of one pass when candidates are scored or a prompt is read.
+/// Tokens of one pass when candidates are scored.
 const TOKENS_PER_PASS: usize = 4096;
 
 /// Buffers of a forward pass over `rows` rows of sequences of `keys` tokens, without a tape.
@@ -192,7 +192,13 @@ fn pass_bytes(config: &ModelConfig, rows: usize, keys: usize, runs: Runs) -> u64
 /// Activations while a conversation of `context` tokens is read in one go, and the logits of its last token.
 pub fn chat_bytes(config: &ModelConfig, context: usize, runs: Runs) -> u64 {
     let logits = product(&[config.vocab_size, 4]).saturating_mul(4);
-    sum(&[pass_bytes(config, context.min(TOKENS_PER_PASS), context, runs), logits])
+    sum(&[pass_bytes(config, context, context, runs), logits])
+}
+
+/// A pass over `tokens` tokens of short prompts whose residual stream is read after every block.
+pub fn reading_bytes(config: &ModelConfig, tokens: usize, runs: Runs) -> u64 {
+    let captured = product(&[config.n_layers, tokens, config.d_model]).saturating_mul(runs.value_bytes);
+    captured.saturating_add(chat_bytes(config, tokens, runs))
 }
 
 /// One step of a prompt search.

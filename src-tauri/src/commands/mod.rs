@@ -7,6 +7,7 @@ pub(crate) mod evaluate;
 pub(crate) mod extract;
 pub(crate) mod generate;
 pub(crate) mod grad;
+pub(crate) mod model;
 mod steering;
 pub(crate) mod trace;
 
@@ -64,7 +65,7 @@ pub(crate) fn run(command: &Command, global: &Global) -> ExitCode {
             workspace: global.workspace.clone(),
             device: global.device,
             dtype: global.dtype,
-            load: LoadOptions { anyway: global.load_anyway },
+            load: LoadOptions { anyway: global.load_anyway, template: global.template() },
             watch,
         },
         json: global.json,
@@ -81,6 +82,7 @@ pub(crate) fn run(command: &Command, global: &Global) -> ExitCode {
 fn dispatch(command: &Command, context: &Context) -> Result<Ended, Failure> {
     match command {
         Command::Demo(args) => demo::run(args, context),
+        Command::Model(args) => model::run(args, context),
         Command::Trace(args) => trace::run(args, context),
         Command::Grad(args) => grad::run(args, context),
         Command::Extract(args) => extract::run(args, context),

@@ -115,6 +115,8 @@ impl ModelsPage {
 
     /// The path and what can be done with it.
     fn folder_row(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        // The main button is higher than the field; all stand on one middle line.
+        ui.set_min_height(theme::size::PRIMARY);
         let width = (ui.available_width() - 340.0).max(200.0);
         let text = TextEdit::singleline(&mut self.folder)
             .hint_text("/path/to/model")
@@ -134,7 +136,7 @@ impl ModelsPage {
         let label = if anyway { "Load anyway" } else { "Open" };
         let clicked = button::primary(label).blocked_by(obstacle).show(ui).clicked();
         if let (true, Some(source)) = (clicked, source) {
-            shared.load_with(source, LoadOptions { anyway });
+            shared.load_with(source, LoadOptions { anyway, ..LoadOptions::default() });
         }
     }
 }
@@ -175,7 +177,11 @@ fn loaded(ui: &mut Ui, shared: &mut Shared, model: &ModelInfo) {
             || "none ships with it".to_owned(),
             |block| format!("{} latents at block {block}", count(model.n_sae_latents as u64)),
         );
-        let template = if model.has_chat_template { "yes" } else { "no: plain text only" };
+        let template = match (model.has_chat_template, model.folds_system) {
+            (false, _) => "no: plain text only",
+            (true, false) => "yes",
+            (true, true) => "yes; instructions are put in front of the first message",
+        };
         let source = match &model.source {
             ModelSource::Demo => "ships with Tiller".to_owned(),
             ModelSource::Folder(path) => path.display().to_string(),

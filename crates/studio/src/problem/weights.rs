@@ -39,7 +39,7 @@ pub(super) fn tell(error: &EngineError) -> Problem {
         }
         EngineError::DuplicateTensor { name, first, second } => Problem::new(
             "Two weight files hold the same tensor",
-            format!("{name} is in {} and again in {}.", first.display(), second.display()),
+            format!("Tensor {name} is in {} and again in {}.", first.display(), second.display()),
             "Remove the file that does not belong to the model, or fetch the model again into an empty folder.",
         ),
         other => Problem::new("The weights cannot be used", format!("{other}."), "Fetch the model again."),
