@@ -173,8 +173,8 @@ fn extend(config: &mut Map<String, Json>, more: Json) {
     }
 }
 
-/// What queries are divided by the root of: the head width, but d_model / n_heads in the largest model of the family,
-/// which is known by its number of blocks.
+/// What queries are divided by the root of: the head width, but `d_model / n_heads` in the largest model of the
+/// family, which is known by its number of blocks.
 fn query_scale(keys: &Keys<'_>, config: &Map<String, Json>, n_layers_of_largest: u64) -> Result<f64> {
     let value = |key: &str| config[key].as_u64().unwrap_or(1);
     // A factor in place of a divisor's root.

@@ -143,8 +143,7 @@ impl Gguf {
 /// Says which file a complaint about metadata is about.
 fn named(file: &GgufFile, error: EngineError) -> EngineError {
     match error {
-        EngineError::BadRequest(reason) => file.bad(reason),
-        EngineError::Tokenizer(reason) => file.bad(reason),
+        EngineError::BadRequest(reason) | EngineError::Tokenizer(reason) => file.bad(reason),
         other => other,
     }
 }

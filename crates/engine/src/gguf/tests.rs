@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -22,9 +22,9 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/gguf").join(name)
 }
 
-fn goldens(name: &str) -> HashMap<String, Tensor> {
+fn goldens(name: &str) -> BTreeMap<String, Tensor> {
     let stem = name.trim_end_matches(".gguf").trim_end_matches("-00001-of-00003");
-    candle_core::safetensors::load(fixture(&format!("{stem}.safetensors")), &Device::Cpu).unwrap()
+    candle_core::safetensors::load(fixture(&format!("{stem}.safetensors")), &Device::Cpu).unwrap().into_iter().collect()
 }
 
 fn parse(bytes: &[u8]) -> std::result::Result<header::Header, Fault> {

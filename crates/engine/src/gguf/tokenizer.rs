@@ -2,7 +2,7 @@
 //! folder.
 //!
 //! Two kinds exist in the supported families: byte-level BPE (`gpt2`), whose way of cutting text into words stands in
-//! the file as a name only, and SentencePiece BPE (`llama`), whose merges are not in the file and follow from the
+//! the file as a name only, and `SentencePiece` BPE (`llama`), whose merges are not in the file and follow from the
 //! scores as in Hugging Face's converter.
 
 use std::collections::HashMap;
@@ -31,27 +31,27 @@ mod kind {
 }
 
 /// The way words are cut before the merges, by the name of `tokenizer.ggml.pre`.
-struct Words {
+struct Cut {
     names: &'static [&'static str],
     /// Regular expression of a word; `None` where the byte-level step's own does.
     pattern: Option<&'static str>,
     /// Digits are cut off one by one first.
     digits: bool,
-    /// Text is brought to Unicode's composed form first.
-    nfc: bool,
+    /// Unicode's form that text is brought to first.
+    form: Option<&'static str>,
     /// A word that is a token needs no merges.
     whole_words: bool,
     /// BOS is added where the file does not say.
     adds_bos: bool,
 }
 
-const GPT2: Words =
-    Words { names: &["gpt-2", "gpt2"], pattern: None, digits: false, nfc: false, whole_words: false, adds_bos: false };
+const GPT2: Cut =
+    Cut { names: &["gpt-2", "gpt2"], pattern: None, digits: false, form: None, whole_words: false, adds_bos: false };
 
-const WORDS: [Words; 5] = [
+const CUTS: [Cut; 5] = [
     GPT2,
-    Words { names: &["smollm"], digits: true, ..GPT2 },
-    Words {
+    Cut { names: &["smollm"], digits: true, ..GPT2 },
+    Cut {
         names: &["llama-bpe", "llama3", "llama-v3"],
         pattern: Some(concat!(
             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|",
@@ -61,16 +61,16 @@ const WORDS: [Words; 5] = [
         adds_bos: true,
         ..GPT2
     },
-    Words {
+    Cut {
         names: &["qwen2", "qwen"],
         pattern: Some(concat!(
             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|",
             r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
         )),
-        nfc: true,
+        form: Some("NFC"),
         ..GPT2
     },
-    Words {
+    Cut {
         names: &["tekken"],
         pattern: Some(concat!(
             r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|",
@@ -178,8 +178,8 @@ impl<'a> Vocabulary<'a> {
 /// Byte-level BPE, and whether BOS is added by default.
 fn byte_level(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<(Json, bool)> {
     let name = metadata.text("tokenizer.ggml.pre")?.unwrap_or("default");
-    let words = WORDS.iter().find(|words| words.names.contains(&name));
-    let words = words.ok_or_else(|| unsupported(&format!("vocabularies cut in the way \u{201c}{name}\u{201d}")))?;
+    let cut = CUTS.iter().find(|cut| cut.names.contains(&name));
+    let cut = cut.ok_or_else(|| unsupported(&format!("vocabularies cut in the way \u{201c}{name}\u{201d}")))?;
     let merges = metadata.need_texts("tokenizer.ggml.merges")?;
     let merges = merges
         .iter()
@@ -192,27 +192,27 @@ fn byte_level(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<(Json,
         .collect::<Result<Vec<_>>>()?;
     let level = |uses_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": uses_regex});
     let mut steps = Vec::new();
-    if words.digits {
+    if cut.digits {
         steps.push(json!({"type": "Digits", "individual_digits": true}));
     }
-    if let Some(pattern) = words.pattern {
+    if let Some(pattern) = cut.pattern {
         steps.push(json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false}));
     }
-    steps.push(level(words.pattern.is_none()));
+    steps.push(level(cut.pattern.is_none()));
     let tokenizer = json!({
         "version": "1.0",
-        "normalizer": words.nfc.then(|| json!({"type": "NFC"})),
+        "normalizer": cut.form.map(|form| json!({"type": form})),
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
         "decoder": level(true),
         "model": {
-            "type": "BPE", "vocab": vocabulary.ids(), "merges": merges, "ignore_merges": words.whole_words,
+            "type": "BPE", "vocab": vocabulary.ids(), "merges": merges, "ignore_merges": cut.whole_words,
             "byte_fallback": false, "fuse_unk": false,
         },
     });
-    Ok((tokenizer, words.adds_bos))
+    Ok((tokenizer, cut.adds_bos))
 }
 
-/// SentencePiece BPE with bytes for unknown characters.
+/// `SentencePiece` BPE with bytes for unknown characters.
 fn sentence_piece(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Json> {
     let scores = metadata.need_floats("tokenizer.ggml.scores")?;
     if scores.len() != vocabulary.tokens.len() {
