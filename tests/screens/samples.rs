@@ -27,6 +27,7 @@ pub(crate) fn model() -> ModelInfo {
         has_gradients: true,
         hash: "9f31c2a4d07be561".to_owned(),
         has_chat_template: true,
+        folds_system: false,
         n_sae_latents: 1024,
         sae_block: Some(3),
     }

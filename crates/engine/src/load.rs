@@ -30,7 +30,12 @@ pub use preview::{Preview, preview};
 /// # Errors
 /// A missing or broken file, an unknown architecture, tensors or a tokenizer that do not fit, or
 /// [`EngineError::Stopped`].
-pub fn model(dir: &Path, device: &Device, keep: impl Into<Keep>, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Model> {
+pub fn model(
+    dir: &Path,
+    device: &Device,
+    keep: impl Into<Keep>,
+    progress: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<Model> {
     if let Some(file) = gguf::file_of(dir) {
         return gguf::model(&file, device, keep.into(), progress);
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
+use tiller_protocol::chat::TemplateOptions;
 
 pub use crate::cache::KvCache;
 use crate::config::ModelConfig;
@@ -107,6 +108,11 @@ impl Model {
     /// Chat template, when the checkpoint brings one.
     pub fn template(&self) -> Option<&ChatTemplate> {
         self.template.as_ref()
+    }
+
+    /// Tells the chat template, when there is one, other options.
+    pub fn set_template_options(&mut self, options: TemplateOptions) {
+        self.template = self.template.take().map(|template| template.with_options(options));
     }
 
     /// Where the weights are.

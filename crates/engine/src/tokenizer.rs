@@ -175,3 +175,6 @@ impl Tokenizer {
 fn failed(error: &tokenizers::Error) -> EngineError {
     EngineError::Tokenizer(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::chat::TemplateOptions;
+
 /// Where a model comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelSource {
@@ -49,6 +51,8 @@ pub enum DtypeChoice {
 pub struct LoadOptions {
     /// Load it even if the estimate says that it does not fit the memory that is free.
     pub anyway: bool,
+    /// What its chat template is told besides the turns.
+    pub template: TemplateOptions,
 }
 
 /// Memory that a model takes, worked out before it is loaded; all in bytes unless said otherwise.
@@ -161,6 +165,9 @@ pub struct ModelInfo {
     pub hash: String,
     /// Whether the tokenizer brings a chat template.
     pub has_chat_template: bool,
+    /// The chat template has no place for instructions: they are put in front of the first user text.
+    #[serde(default)]
+    pub folds_system: bool,
     /// Latents of the SAE that ships with the model, 0 when there is none.
     pub n_sae_latents: usize,
     /// Block (0-based) that the shipped SAE reads.

@@ -121,6 +121,7 @@ impl Engine {
         } else if plan.unload_first || !plan.check.fits() {
             self.unload_for_room();
         }
+        let options = LoadOptions { template: shared.template_options(options.template), ..options };
         let loaded = models::load(&plan, &shared.assets, options, sink)?;
         let info = Box::new(loaded.info.clone());
         shared.set_held(Held { device: info.device.clone(), bytes: info.weights_bytes });

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use tiller_engine::sae::Sae;
+use tiller_engine::template::SystemRole;
 use tiller_engine::{Device, Model, device, load};
 use tiller_protocol::model::{LoadOptions, ModelInfo, ModelSource};
 use tiller_protocol::problem::Problem;
@@ -52,7 +53,8 @@ pub(crate) fn load(
         sink.step((total + done) as usize, 2 * total as usize, "bytes");
         !sink.is_stopped()
     };
-    let model = load::model(dir, device, *keep, &mut progress).map_err(|error| problem::engine(&error))?;
+    let mut model = load::model(dir, device, *keep, &mut progress).map_err(|error| problem::engine(&error))?;
+    model.set_template_options(options.template);
     let sae = match (&check.source, assets) {
         (ModelSource::Demo, Ok(assets)) if assets.demo_sae().join("cfg.json").is_file() => {
             Some(Sae::load(&assets.demo_sae(), device).map_err(|error| problem::engine(&error))?)
@@ -158,6 +160,7 @@ fn info(source: &ModelSource, dir: &Path, model: &Model, sae: Option<&Sae>, hash
         has_gradients: model.has_gradients(),
         hash,
         has_chat_template: model.template().is_some(),
+        folds_system: model.template().is_some_and(|template| *template.system_role() != SystemRole::Kept),
         n_sae_latents: sae.map_or(0, Sae::d_sae),
         sae_block: sae.map(|sae| sae.site().block()),
     }
@@ -206,7 +209,7 @@ mod tests {
         plan.check.free_bytes = Some(plan.check.need.to_chat() - 1);
         let refused = load(&plan, &assets, LoadOptions::default(), &mut Quiet::default()).unwrap_err();
         assert_eq!(refused, problem::does_not_fit(&plan.check));
-        let options = LoadOptions { anyway: true };
+        let options = LoadOptions { anyway: true, ..LoadOptions::default() };
         assert!(load(&plan, &assets, options, &mut Quiet::default()).is_ok());
     }
 

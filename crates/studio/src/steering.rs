@@ -102,6 +102,7 @@ pub(crate) mod tests {
             has_gradients: true,
             hash: "0123456789abcdef".to_owned(),
             has_chat_template: true,
+            folds_system: false,
             n_sae_latents: 0,
             sae_block: None,
         }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
+use tiller_protocol::chat::TemplateOptions;
 use tiller_protocol::message::{Command, Event, JobId};
 use tiller_protocol::model::{DeviceChoice, DtypeChoice};
 use tiller_protocol::problem::Problem;
@@ -35,6 +36,8 @@ pub struct StudioOptions {
     pub device: Option<DeviceChoice>,
     /// Number format of the weights, in place of the one in the settings.
     pub dtype: Option<DtypeChoice>,
+    /// What chat templates are told; what it leaves open, the settings say.
+    pub template: TemplateOptions,
 }
 
 /// The application without a window.
@@ -61,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Mutex<AppSettings>,
     /// Device and number format asked for at the start, before the settings.
     choice: (Option<DeviceChoice>, Option<DtypeChoice>),
+    /// What chat templates were asked to be told at the start.
+    template: TemplateOptions,
     current: Mutex<Option<Current>>,
     held: Mutex<Held>,
 }
@@ -111,6 +116,15 @@ impl Shared {
         (self.choice.0.unwrap_or(settings.device), self.choice.1.unwrap_or(settings.dtype))
     }
 
+    /// What the chat template of the next model is told, where `asked` leaves it open.
+    pub(crate) fn template_options(&self, asked: TemplateOptions) -> TemplateOptions {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        TemplateOptions {
+            thinking: asked.thinking.or(self.template.thinking).or(settings.thinking),
+            date: asked.date.or(self.template.date),
+        }
+    }
+
     /// Memory that the loaded model would give back.
     pub(crate) fn held(&self) -> Held {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -153,6 +167,7 @@ impl Studio {
             live: LiveSteering::default(),
             settings: Mutex::new(settings),
             choice: (options.device, options.dtype),
+            template: options.template,
             current: Mutex::new(None),
             held: Mutex::default(),
         });
@@ -275,6 +290,7 @@ pub(crate) mod tests_support {
             live: LiveSteering::default(),
             settings: Mutex::default(),
             choice: (None, None),
+            template: TemplateOptions::default(),
             current: Mutex::default(),
             held: Mutex::default(),
         };

@@ -115,7 +115,7 @@ pub(crate) fn failed_load(
     match problem::show(ui, failure, shared.busy().is_none().then_some(action)) {
         Some(problem::Answer::Act) => {
             if let Purpose::Load(source) = purpose {
-                shared.load_with(source.clone(), LoadOptions { anyway });
+                shared.load_with(source.clone(), LoadOptions { anyway, ..LoadOptions::default() });
             }
         }
         Some(problem::Answer::Dismiss) => shared.clear_problem(purpose),

@@ -34,6 +34,7 @@ pub(crate) fn show(ui: &mut Ui, shared: &mut Shared) {
         ui.add_space(space::S);
         card::titled(ui, "Models", |ui| {
             device_and_format(ui, shared, "Takes effect with the next model that is opened.");
+            thinking(ui, shared);
         });
         if shared.settings != before {
             shared.save_settings();
@@ -42,6 +43,17 @@ pub(crate) fn show(ui: &mut Ui, shared: &mut Shared) {
         files(ui, shared);
         ui.add_space(space::S);
         about(ui, shared);
+    });
+}
+
+/// The switch that some chat templates have.
+fn thinking(ui: &mut Ui, shared: &mut Shared) {
+    let help = "Whether models whose chat template has such a switch, like Qwen3, think before they answer. Takes \
+                effect with the next model that is opened.";
+    field::show(ui, "Thinking", help, |ui| {
+        let options =
+            [(None, "As the model has it".to_owned()), (Some(true), "On".to_owned()), (Some(false), "Off".to_owned())];
+        field::choice(ui, "Thinking", &mut shared.settings.thinking, &options, 260.0);
     });
 }
 

@@ -12,8 +12,8 @@ use super::{date, json, python};
 use crate::error::{EngineError, Result};
 
 /// Steps that a rendering may take. A conversation of a thousand turns takes some hundred thousand; a template that
-/// does not come to an end is stopped after less than a second.
-const FUEL: u64 = 5_000_000;
+/// does not come to an end is stopped after some tenths of a second.
+const FUEL: u64 = 2_000_000;
 
 /// What `raise_exception` was told.
 #[derive(Debug, thiserror::Error)]

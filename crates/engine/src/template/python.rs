@@ -134,7 +134,6 @@ fn string_method(text: &str, name: &str, args: &[Value]) -> Result<Value, Error>
         }
         "title" => no_args(args).map(|()| title(text).into()),
         "capitalize" => no_args(args).map(|()| capitalized(text).into()),
-        "swapcase" => no_args(args).map(|()| swap_case(text).into()),
         "casefold" => no_args(args).map(|()| text.to_lowercase().into()),
         "isspace" => no_args(args).map(|()| (!text.is_empty() && text.chars().all(is_space)).into()),
         "zfill" | "ljust" | "rjust" | "center" => pad(text, name, args),
@@ -266,12 +265,6 @@ fn lower_after(first: char, rest: &str, out: &mut String) {
     let whole = format!("{first}{rest}").to_lowercase();
     let skipped: usize = first.to_string().to_lowercase().len();
     out.push_str(whole.get(skipped..).unwrap_or_default());
-}
-
-fn swap_case(text: &str) -> String {
-    let swap =
-        |c: char| -> String { if c.is_uppercase() { c.to_lowercase().collect() } else { c.to_uppercase().collect() } };
-    text.chars().map(swap).collect()
 }
 
 fn pad(text: &str, name: &str, args: &[Value]) -> Result<Value, Error> {

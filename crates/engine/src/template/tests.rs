@@ -75,7 +75,7 @@ fn a_hostile_template_comes_to_an_end() {
     assert!(complaint(endless).ends_with("it does not come to an end"), "{}", complaint(endless));
     assert!(complaint("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}").contains("recursion"));
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000));
-    assert!(complaint(&deep).contains("nesting"), "{}", complaint(&deep));
+    assert!(complaint(&deep).contains("recursion"), "{}", complaint(&deep));
     assert!(complaint("{{ 'x' * 10 ** 12 }}").contains("too large"));
     assert_eq!(complaint("{{ ''[::-1] }}"), "t.jinja: it breaks the template engine");
 }
@@ -197,7 +197,10 @@ fn a_trimming_template_shows_which_prompts_do_not_survive() {
     let pasted = |prompt: &str| trimming.render_with(Some(prompt), "Why?", Placement::System).unwrap();
     assert_eq!(pasted("be kind"), format!("{}be kind{}", slot.left, slot.right));
     assert_ne!(pasted(" be kind"), format!("{} be kind{}", slot.left, slot.right));
-    // A template that drops a turn has no slot there.
+    // Where instructions are dropped, the slot is in front of the user's text; where the question is, there is none.
     let deaf = template("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}");
-    assert!(deaf.slotted(&tokenizer, None, "Why?", Placement::System).is_err());
+    let slot = deaf.slotted(&tokenizer, None, "Why?", Placement::System).unwrap();
+    assert_eq!((slot.left.as_str(), slot.right.as_str()), ("", "\n\nWhy?"));
+    let dumb = template("{% for m in messages if m.role == 'system' %}{{ m.content }}{% endfor %}");
+    assert!(dumb.slotted(&tokenizer, None, "Why?", Placement::UserPrefix).is_err());
 }
