@@ -122,7 +122,8 @@ impl ModelsPage {
             .hint_text("/path/to/model")
             .desired_width(width)
             .margin(egui::Margin::symmetric(8, 6));
-        ui.add(text);
+        // Its hint would be its name otherwise.
+        ui.add(text).accessible_name("Model folder or file");
         if button::secondary("Folder\u{2026}").icon(ICON_FOLDER_OPEN).show(ui).clicked() {
             shared.pick_model_folder();
         }
