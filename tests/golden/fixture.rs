@@ -43,7 +43,12 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 impl Golden {
     /// Loads `checkpoint` with the goldens of `goldens`.
     pub(crate) fn load(checkpoint: &'static str, goldens: &str) -> Result<Self> {
-        let model = load::model(&folder(checkpoint), &Device::Cpu, DType::F32, &mut |_, _| true)
+        Self::load_in(DType::F32, checkpoint, goldens)
+    }
+
+    /// The same with weights kept in a number format.
+    pub(crate) fn load_in(dtype: DType, checkpoint: &'static str, goldens: &str) -> Result<Self> {
+        let model = load::model(&folder(checkpoint), &Device::Cpu, dtype, &mut |_, _| true)
             .with_context(|| format!("loading {checkpoint}"))?;
         let facts = serde_json::from_str(&std::fs::read_to_string(folder(goldens).join("golden.json"))?)?;
         let tensors = candle_core::safetensors::load(folder(goldens).join("golden.safetensors"), &Device::Cpu)?;

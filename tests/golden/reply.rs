@@ -120,7 +120,7 @@ fn a_live_edit_acts_from_the_next_token() -> Result<()> {
 fn sampling_settings_narrow_the_choice() -> Result<()> {
     let golden = Golden::load("llama3-v4", "llama3-v4")?;
     let prompt = [golden.ids("greedy.prompt")?];
-    let expected = golden.ids("greedy.ids")?;
+    let expected = golden.ids("greedy.ids")?[..20].to_vec();
     let hot = Sampling { temperature: 2.0, top_p: 1.0, max_tokens: 20, seed: 5, ..Sampling::default() };
     let narrow = [
         Sampling { top_k: 1, ..hot.clone() },

@@ -72,6 +72,11 @@ pub(crate) fn stock_model() -> Model {
     Model::random_kept(config(), 7, Keep::As(DType::F64)).unwrap()
 }
 
+/// The weights of [`rich_model`] in f64.
+pub(crate) fn rich_stock_model() -> Model {
+    Model::random_kept(rich_config(), 8, Keep::As(DType::F64)).unwrap()
+}
+
 /// Repeatable values of size 1.
 pub(crate) fn noise(shape: &[usize], seed: f32) -> Tensor {
     let n: usize = shape.iter().product();

@@ -18,6 +18,7 @@ use crate::plan::{Plan, PlannedNode, Span};
 
 /// Numbers of heads, their width, and how scores are made.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "the config's names")]
 pub(crate) struct Heads {
     pub(crate) n_heads: usize,
     pub(crate) n_kv_heads: usize,

@@ -14,9 +14,9 @@ const SMALL: f32 = 0.625;
 #[inline(always)]
 fn tanh(x: f32) -> f32 {
     let square = x * x;
-    let mut p = square.mul_add(-5.704_988_7e-3, 2.063_908_9e-2);
+    let mut p = square.mul_add(-5.704_988_7e-3, 2.063_909e-2);
     p = p.mul_add(square, -5.373_971_6e-2);
-    p = p.mul_add(square, 1.333_144_2e-1);
+    p = p.mul_add(square, 0.133_314_42);
     p = p.mul_add(square, -3.333_328_2e-1);
     let near = (p * square).mul_add(x, x);
     let far = 1.0 - 2.0 / (exp(2.0 * x) + 1.0);
