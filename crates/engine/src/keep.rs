@@ -61,8 +61,15 @@ impl Placer<'_> {
     /// Projections of the same input, one below the other: values `[n_out, n_in]` and `n_out` of each.
     pub(crate) fn linear(&self, parts: Vec<(Stored, usize)>, n_in: usize, bias: Option<Tensor>) -> Result<Linear> {
         if parts.iter().any(|(stored, _)| self.is_narrow(stored)) {
-            let rows = |(stored, n_out)| Ok(Rows::new(self.narrowed(stored)?, n_out, n_in)?);
-            return Ok(Linear::of_rows(parts.into_iter().map(rows).collect::<Result<_>>()?, bias));
+            let narrow = |(stored, n_out)| Ok((self.narrowed(stored)?, n_out));
+            let parts: Vec<(Stored, usize)> = parts.into_iter().map(narrow).collect::<Result<_>>()?;
+            let all = |is: fn(&Stored) -> bool| parts.iter().all(|(stored, _)| is(stored));
+            if all(|stored| matches!(stored, Stored::F16(_))) || all(|stored| matches!(stored, Stored::Bf16(_))) {
+                let parts = parts.into_iter().map(|(stored, _)| stored).collect();
+                return Ok(Linear::of_turned(Rows::turned(parts, n_in)?, bias));
+            }
+            let rows = |(stored, n_out)| Rows::new(stored, n_out, n_in);
+            return Ok(Linear::of_rows(parts.into_iter().map(rows).collect::<candle_core::Result<_>>()?, bias));
         }
         if !self.device.is_cpu() {
             let tensors: Vec<Tensor> =

@@ -1,18 +1,20 @@
 //! Linear maps with constant weights: the gradient passes to the input, none is computed for the weight.
 //!
 //! On the processor a weight is kept in one of two ways, and the arithmetic on the activations is f32 with both:
-//! [`dense`] f32 values, turned so that few rows are fast; or [`rows`] of the checkpoint in 16 bits or quantised blocks,
-//! which are widened where they are used ([`narrow`]). Elsewhere it is a tensor of the device ([`frozen`]).
+//! [`dense`] f32 values; or [`rows`] of 16 bits or quantised blocks, which are widened where they are used ([`narrow`]).
+//! Elsewhere it is a tensor of the device ([`frozen`]).
 
 mod dense;
+mod dots;
 mod frozen;
 mod narrow;
 pub(crate) mod rows;
+mod widen;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 
 use self::dense::Dense;
 use self::frozen::FrozenProduct;
@@ -38,8 +40,8 @@ pub(crate) struct Linear {
 #[derive(Clone, Debug)]
 enum Weight {
     Dense(Tensor, Orientation),
-    /// One or several parts, one below the other.
-    Rows(Arc<[Rows]>),
+    /// One or several parts, one below the other; turned ones are a single part.
+    Rows(Arc<[Rows]>, Orientation),
 }
 
 impl Linear {
@@ -50,20 +52,28 @@ impl Linear {
     /// A map whose outputs are those of `parts`, one after the other; at least one part, all of one width, and on the
     /// processor.
     pub(crate) fn of_rows(parts: Vec<Rows>, bias: Option<Tensor>) -> Self {
-        Self { weight: Weight::Rows(parts.into()), bias }
+        Self { weight: Weight::Rows(parts.into(), Orientation::OutIn), bias }
+    }
+
+    /// A map of [`Rows::turned`] values.
+    pub(crate) fn of_turned(weight: Rows, bias: Option<Tensor>) -> Self {
+        Self { weight: Weight::Rows([weight].into(), Orientation::InOut), bias }
     }
 
     pub(crate) fn n_in(&self) -> usize {
-        match &self.weight {
-            Weight::Dense(weight, orientation) => weight.dims()[usize::from(*orientation == Orientation::OutIn)],
-            Weight::Rows(parts) => parts.first().map_or(0, Rows::n_in),
-        }
+        self.shape(Orientation::InOut)
     }
 
     pub(crate) fn n_out(&self) -> usize {
+        self.shape(Orientation::OutIn)
+    }
+
+    /// The first dimension that a weight of this orientation has.
+    fn shape(&self, first: Orientation) -> usize {
         match &self.weight {
-            Weight::Dense(weight, orientation) => weight.dims()[usize::from(*orientation == Orientation::InOut)],
-            Weight::Rows(parts) => parts.iter().map(Rows::n_out).sum(),
+            Weight::Dense(weight, orientation) => weight.dims()[usize::from(*orientation != first)],
+            Weight::Rows(parts, orientation) if *orientation == first => parts.iter().map(Rows::n_out).sum(),
+            Weight::Rows(parts, _) => parts.first().map_or(0, Rows::n_in),
         }
     }
 
@@ -77,7 +87,7 @@ impl Linear {
             |tensor: &Tensor| (tensor.dtype().as_str(), (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64);
         let weight = match &self.weight {
             Weight::Dense(weight, _) => vec![tensor(weight)],
-            Weight::Rows(parts) => parts.iter().map(|part| (part.format(), part.bytes())).collect(),
+            Weight::Rows(parts, _) => parts.iter().map(|part| (part.format(), part.bytes())).collect(),
         };
         weight.into_iter().chain(self.bias.as_ref().map(tensor)).collect()
     }
@@ -87,7 +97,7 @@ impl Linear {
     pub(crate) fn has_gradient(&self) -> bool {
         match &self.weight {
             Weight::Dense(..) => true,
-            Weight::Rows(parts) => !parts.iter().any(Rows::is_quantised),
+            Weight::Rows(parts, _) => !parts.iter().any(Rows::is_quantised),
         }
     }
 
@@ -101,7 +111,7 @@ impl Linear {
                 let weight = if *orientation == Orientation::InOut { weight.clone() } else { weight.t()? };
                 self.biased(x.contiguous()?.apply_op1(FrozenProduct::new(weight))?)
             }
-            Weight::Rows(_) => self.composite(x),
+            Weight::Rows(..) => self.composite(x),
         }
     }
 
@@ -110,9 +120,10 @@ impl Linear {
         self.biased(match &self.weight {
             Weight::Dense(weight, Orientation::InOut) => x.matmul(weight)?,
             Weight::Dense(weight, Orientation::OutIn) => x.matmul(&weight.t()?)?,
-            Weight::Rows(parts) => {
+            Weight::Rows(parts, orientation) => {
                 let wide: Vec<Tensor> = parts.iter().map(Rows::widened).collect::<Result<_>>()?;
-                x.matmul(&Tensor::cat(&wide, 0)?.to_device(x.device())?.to_dtype(x.dtype())?.t()?)?
+                let wide = Tensor::cat(&wide, 0)?.to_device(x.device())?.to_dtype(x.dtype())?;
+                x.matmul(&if *orientation == Orientation::InOut { wide } else { wide.t()? })?
             }
         })
     }
@@ -127,8 +138,8 @@ impl Linear {
     /// Rows of an [`Orientation::OutIn`] weight, `[ids.len(), n_in]`: a look-up in an embedding. A constant.
     pub(crate) fn look_up(&self, ids: &[u32], device: &Device) -> Result<Tensor> {
         match &self.weight {
-            Weight::Dense(weight, _) => weight.index_select(&Tensor::new(ids, device)?, 0),
-            Weight::Rows(parts) => {
+            Weight::Dense(weight, Orientation::OutIn) => weight.index_select(&Tensor::new(ids, device)?, 0),
+            Weight::Rows(parts, Orientation::OutIn) => {
                 let n_in = self.n_in();
                 let mut out = vec![0.0; ids.len() * n_in];
                 for (out, &id) in out.chunks_exact_mut(n_in).zip(ids) {
@@ -143,6 +154,9 @@ impl Linear {
                 }
                 Tensor::from_vec(out, (ids.len(), n_in), device)
             }
+            Weight::Dense(_, Orientation::InOut) | Weight::Rows(_, Orientation::InOut) => {
+                bail!("a turned weight has no rows to look up")
+            }
         }
     }
 
@@ -153,7 +167,8 @@ impl Linear {
                 let values = Values::of(weight);
                 self.dense(values.slice()?, *orientation).forward(out, x, add);
             }
-            Weight::Rows(parts) => narrow::forward(out, x, parts, 0..self.n_out(), add)?,
+            Weight::Rows(parts, Orientation::OutIn) => narrow::along_rows(out, x, parts, 0..self.n_out(), add)?,
+            Weight::Rows(parts, Orientation::InOut) => narrow::across_rows(out, x, parts, 0..self.n_in(), add)?,
         }
         if let Some(bias) = &self.bias {
             let bias = Values::of(bias);
@@ -171,7 +186,8 @@ impl Linear {
                 self.dense(values.slice()?, *orientation).backward(dx, grad, add);
                 Ok(())
             }
-            Weight::Rows(parts) => narrow::backward(dx, grad, parts, 0..self.n_out(), add),
+            Weight::Rows(parts, Orientation::OutIn) => narrow::across_rows(dx, grad, parts, 0..self.n_out(), add),
+            Weight::Rows(parts, Orientation::InOut) => narrow::along_rows(dx, grad, parts, 0..self.n_in(), add),
         }
     }
 
@@ -183,7 +199,8 @@ impl Linear {
                 self.dense(values.slice()?, *orientation).some(outputs).product(out, x);
                 Ok(())
             }
-            Weight::Rows(parts) => narrow::forward(out, x, parts, outputs, false),
+            Weight::Rows(parts, Orientation::OutIn) => narrow::along_rows(out, x, parts, outputs, false),
+            Weight::Rows(_, Orientation::InOut) => bail!("a turned weight gives all outputs or none"),
         }
     }
 
@@ -195,7 +212,8 @@ impl Linear {
                 self.dense(values.slice()?, *orientation).some(outputs).backward(dx, grad, true);
                 Ok(())
             }
-            Weight::Rows(parts) => narrow::backward(dx, grad, parts, outputs, true),
+            Weight::Rows(parts, Orientation::OutIn) => narrow::across_rows(dx, grad, parts, outputs, true),
+            Weight::Rows(_, Orientation::InOut) => bail!("a turned weight gives all outputs or none"),
         }
     }
 

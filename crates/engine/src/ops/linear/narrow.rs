@@ -1,22 +1,25 @@
-//! Products with [`Rows`]: widened where they are used, a few rows at a time.
+//! Products with [`Rows`]: widened where they are used, a few at a time.
 //!
-//! Few input rows (a reply being written) are bound by reading the weights, so each thread widens a handful of weight
-//! rows into its fastest cache and takes dot products there. Many input rows pay for widening panels that a matrix
-//! product then reads. Sums are f32 in both, and exact products of the stored values; only quantised blocks with few
-//! input rows use the integer products of their format, which round the input.
+//! A matrix is used along its rows (`x·Wᵀ`) or across them (`x·W`); forward is the one and backward the other. Along
+//! the rows, each thread widens a handful of them into its fastest cache and takes dot products there. Across, each
+//! thread widens some columns, which a matrix product reads as they lie. A single input row is bound by reading the
+//! weights and has kernels of its own. Sums are f32, of exact products of the stored values; only quantised blocks
+//! with few input rows use the integer products of their format, which round the input.
 
 use std::ops::Range;
 
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
-use super::super::gemm::{View, matmul, matmul_columns};
-use super::super::simd::{DOT_ROWS, dot_products};
+use super::super::gemm::{ColumnsMut, View, columns_mut};
+use super::dots::{TOGETHER, dot_products, laid_out};
 use super::rows::Rows;
-use super::task_width;
+use super::widen::even_then_odd;
+use super::{PARALLEL_FROM, task_width};
 
-/// Up to this many input rows the weights are read once, row by row, for all of them.
-const FEW_ROWS: usize = 24;
+/// Up to this many input rows dot products are taken along the rows of a weight; more pay for a matrix product, which
+/// has to turn what it reads.
+const DOT_ROWS: usize = 192;
 
 /// Up to this many input rows quantised blocks are multiplied as integers.
 const INTEGER_ROWS: usize = 8;
@@ -24,12 +27,15 @@ const INTEGER_ROWS: usize = 8;
 /// Values widened into the fastest cache before their dot products are taken: 16 KiB.
 const WIDENED_AT_ONCE: usize = 1 << 12;
 
-/// Values of a panel: 4 MiB.
-const PANEL: usize = 1 << 20;
+/// Values of a panel, 512 KiB: about half of the cache that a thread has for itself.
+const PANEL: usize = 1 << 17;
+
+/// Rows of a panel across the rows.
+const PANEL_ROWS: usize = 1 << 12;
 
 /// Some outputs of stacked parts: `out = x·Wᵀ`, or `out += …` with `add`; `x` `[n, n_in]`, `out`
 /// `[n, outputs.len()]`.
-pub(super) fn forward(out: &mut [f32], x: &[f32], parts: &[Rows], outputs: Range<usize>, add: bool) -> Result<()> {
+pub(super) fn along_rows(out: &mut [f32], x: &[f32], parts: &[Rows], outputs: Range<usize>, add: bool) -> Result<()> {
     let stride = outputs.len();
     for Overlap { part, rows, columns } in overlaps(parts, outputs) {
         let n_in = part.n_in();
@@ -37,42 +43,92 @@ pub(super) fn forward(out: &mut [f32], x: &[f32], parts: &[Rows], outputs: Range
         let integers = n <= INTEGER_ROWS && rows.len() == part.n_out();
         if let Some(found) = if integers { part.integer_product(x)? } else { None } {
             scatter(out, stride, columns, &found, add);
-        } else if n <= FEW_ROWS {
+        } else if n <= DOT_ROWS {
+            let left = Left::of(x, n_in);
             let width = task_width(rows.len(), rows.len() * n_in);
             let tasks: Vec<_> = pieces(rows, width).collect();
             let found: Vec<Vec<f32>> =
-                tasks.par_iter().map(|rows| few_rows(x, part, rows.clone())).collect::<Result<_>>()?;
+                tasks.par_iter().map(|rows| few_rows(&left, part, rows.clone())).collect::<Result<_>>()?;
             for (columns, found) in pieces(columns, width).zip(&found) {
                 scatter(out, stride, columns, found, add);
             }
         } else {
-            let mut panel = Panel::of(part, &rows);
-            for (rows, columns) in pieces(rows, panel.rows).zip(pieces(columns, panel.rows)) {
-                let right = panel.widened(part, rows)?.t();
-                matmul_columns(out, stride, columns, View::new(x, n, n_in), right, add);
-            }
+            let tasks = columns_mut(out, stride, columns.clone(), panel_width(n_in));
+            in_parallel(tasks, rows.len() * n_in, |panel, mut task| {
+                let start = rows.start + task.range().start - columns.start;
+                let own = start..start + task.range().len();
+                panel.resize(own.len() * n_in, 0.0);
+                part.widen(own.clone(), panel)?;
+                task.product(View::new(x, n, n_in), View::new(panel, own.len(), n_in).t(), add);
+                Ok(())
+            })?;
         }
     }
     Ok(())
 }
 
-/// The input's gradient from that of some outputs: `dx = grad·W`, or `dx += …` with `add`; `grad`
-/// `[n, outputs.len()]`, `dx` `[n, n_in]`.
-pub(super) fn backward(dx: &mut [f32], grad: &[f32], parts: &[Rows], outputs: Range<usize>, add: bool) -> Result<()> {
-    let stride = outputs.len();
-    let mut add = add;
-    for Overlap { part, rows, columns } in overlaps(parts, outputs) {
-        if part.is_quantised() {
-            bail!("quantised weights have no gradient");
-        }
-        let n = grad.len() / stride;
-        let mut panel = Panel::of(part, &rows);
-        for (rows, columns) in pieces(rows, panel.rows).zip(pieces(columns, panel.rows)) {
-            matmul(dx, View::columns(grad, n, stride, columns), panel.widened(part, rows)?, add);
-            add = true;
-        }
+/// What some rows of stacked parts give together: `out = x·W`, or `out += …` with `add`; `x` `[n, rows.len()]`, `out`
+/// `[n, n_in]`. Not of quantised blocks.
+pub(super) fn across_rows(out: &mut [f32], x: &[f32], parts: &[Rows], rows: Range<usize>, add: bool) -> Result<()> {
+    if parts.iter().any(Rows::is_quantised) {
+        bail!("quantised weights have no gradient");
     }
-    Ok(())
+    let (width, stride) = (parts.first().map_or(0, Rows::n_in), rows.len());
+    let n = x.len() / stride;
+    if let ([part], 1) = (parts, n) {
+        return one_row_across(out, x, part, rows, add);
+    }
+    let tasks = columns_mut(out, width, 0..width, panel_width(stride.min(PANEL_ROWS)));
+    in_parallel(tasks, stride * width, |panel, mut task| {
+        let mut add = add;
+        for Overlap { part, rows, columns } in overlaps(parts, rows.clone()) {
+            for (rows, columns) in pieces(rows, PANEL_ROWS).zip(pieces(columns, PANEL_ROWS)) {
+                panel.resize(rows.len() * task.range().len(), 0.0);
+                part.widen_columns(rows.clone(), task.range(), panel)?;
+                let right = View::new(panel, rows.len(), task.range().len());
+                task.product(View::columns(x, n, stride, columns), right, add);
+                add = true;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// [`across_rows`] for one input row.
+fn one_row_across(out: &mut [f32], x: &[f32], part: &Rows, rows: Range<usize>, add: bool) -> Result<()> {
+    let width = task_width(out.len(), rows.len() * out.len());
+    let product = |(i, out): (usize, &mut [f32])| {
+        let columns = i * width..i * width + out.len();
+        if !add {
+            return part.columns_product(out, x, rows.clone(), columns);
+        }
+        let mut found = vec![0.0; out.len()];
+        part.columns_product(&mut found, x, rows.clone(), columns)?;
+        out.iter_mut().zip(found).for_each(|(out, found)| *out += found);
+        Ok(())
+    };
+    if width >= out.len() {
+        return product((0, out));
+    }
+    out.par_chunks_mut(width).enumerate().try_for_each(product)
+}
+
+/// Runs `work` on every task with memory for a panel: on all threads when there are many weights.
+fn in_parallel(
+    tasks: Vec<ColumnsMut<'_>>,
+    n_weights: usize,
+    work: impl Fn(&mut Vec<f32>, ColumnsMut<'_>) -> Result<()> + Sync + Send,
+) -> Result<()> {
+    if n_weights < PARALLEL_FROM {
+        let mut panel = Vec::new();
+        return tasks.into_iter().try_for_each(|task| work(&mut panel, task));
+    }
+    tasks.into_par_iter().try_for_each_init(Vec::new, work)
+}
+
+/// How wide a panel of so many rows is.
+fn panel_width(rows: usize) -> usize {
+    (PANEL / rows.max(1)).next_multiple_of(16).max(64)
 }
 
 /// What some outputs of stacked parts need of one part.
@@ -115,45 +171,34 @@ fn scatter(out: &mut [f32], stride: usize, columns: Range<usize>, found: &[f32],
     }
 }
 
+/// Input rows in the forms that their dot products want.
+struct Left {
+    n: usize,
+    laid_out: Vec<f32>,
+    /// Of a single row.
+    even_then_odd: Option<Vec<f32>>,
+}
+
+impl Left {
+    fn of(x: &[f32], n_in: usize) -> Self {
+        let n = x.len() / n_in;
+        Self { n, laid_out: laid_out(x, n_in), even_then_odd: (n == 1).then(|| even_then_odd(x)) }
+    }
+}
+
 /// `x·Wᵀ` for some rows of `W`, on the calling thread: `[n, rows.len()]`.
-fn few_rows(x: &[f32], part: &Rows, rows: Range<usize>) -> Result<Vec<f32>> {
+fn few_rows(x: &Left, part: &Rows, rows: Range<usize>) -> Result<Vec<f32>> {
     let (n_in, n_out) = (part.n_in(), rows.len());
-    let mut out = vec![0.0; x.len() / n_in * n_out];
-    let at_once = (WIDENED_AT_ONCE / n_in).next_multiple_of(DOT_ROWS);
+    let mut out = vec![0.0; x.n * n_out];
+    if x.even_then_odd.as_ref().is_some_and(|x| part.one_row_product(&mut out, x, rows.clone())) {
+        return Ok(out);
+    }
+    let at_once = (WIDENED_AT_ONCE / n_in).max(1).next_multiple_of(TOGETHER);
     let mut wide = vec![0.0; at_once * n_in];
     for (rows, columns) in pieces(rows, at_once).zip(pieces(0..n_out, at_once)) {
         let wide = &mut wide[..rows.len() * n_in];
         part.widen(rows, wide)?;
-        dot_products(&mut out, n_out, columns.start, x, wide, n_in);
+        dot_products(&mut out, (n_out, columns.start), &x.laid_out, wide, n_in);
     }
     Ok(out)
-}
-
-/// Memory for some rows of a part in f32.
-struct Panel {
-    wide: Vec<f32>,
-    /// Rows it has room for.
-    rows: usize,
-    n_in: usize,
-}
-
-impl Panel {
-    /// Room for as many of these rows as are widened at a time.
-    fn of(part: &Rows, needed: &Range<usize>) -> Self {
-        let n_in = part.n_in();
-        let rows = (PANEL / n_in).next_multiple_of(64).min(needed.len());
-        Self { wide: vec![0.0; rows * n_in], rows, n_in }
-    }
-
-    /// These rows, `[rows.len(), n_in]`.
-    fn widened(&mut self, part: &Rows, rows: Range<usize>) -> Result<View<'_>> {
-        const ROWS_PER_TASK: usize = 16;
-        let (n, first) = (rows.len(), rows.start);
-        let wide = &mut self.wide[..n * self.n_in];
-        wide.par_chunks_mut(ROWS_PER_TASK * self.n_in).enumerate().try_for_each(|(i, wide)| {
-            let start = first + i * ROWS_PER_TASK;
-            part.widen(start..start + wide.len() / self.n_in, wide)
-        })?;
-        Ok(View::new(&self.wide[..n * self.n_in], n, self.n_in))
-    }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QuantizedType};
 use candle_core::{CpuStorage, Device, Result, Tensor, bail};
-use half::slice::HalfFloatSliceExt as _;
-use half::{bf16, f16};
+use half::vec::HalfFloatVecExt as _;
 
-use super::super::simd::kernel;
+use super::widen::{Half, bf16_dots, columns_product, widen};
 use crate::stored::Stored;
+use crate::weights::transposed;
 
 /// A matrix `[n_out, n_in]` on the processor, row after row.
 #[derive(Clone)]
@@ -22,8 +22,7 @@ pub(crate) struct Rows {
 
 enum Kept {
     F32(Vec<f32>),
-    F16(Vec<f16>),
-    Bf16(Vec<bf16>),
+    Half(Vec<u16>, Half),
     Blocks(Box<dyn QuantizedType>),
 }
 
@@ -42,18 +41,43 @@ impl Rows {
         }
         let values = match stored {
             Stored::F32(values) => Kept::F32(values),
-            Stored::F16(values) => Kept::F16(values),
-            Stored::Bf16(values) => Kept::Bf16(values),
+            Stored::F16(values) => Kept::Half(values.reinterpret_into(), Half::F16),
+            Stored::Bf16(values) => Kept::Half(values.reinterpret_into(), Half::Bf16),
             // Without candle's wrapper, which on first use would keep a rearranged copy beside the blocks.
             Stored::Quantised(blocks) => Kept::Blocks(blocks.dtype().from_data(blocks.data()?)),
         };
         Ok(Self { values: Arc::new(values), n_out, n_in })
     }
 
+    /// Parts `[n_out, n_in]`, all f16 or all bf16, one below the other and turned: `[n_in, Σ n_out]`.
+    ///
+    /// # Errors
+    /// When they are of several formats, or no whole rows.
+    pub(crate) fn turned(parts: Vec<Stored>, n_in: usize) -> Result<Self> {
+        let mut format = None;
+        let mut rows: Vec<u16> = Vec::with_capacity(parts.iter().map(Stored::len).sum());
+        for part in parts {
+            let (own, bits): (Half, Vec<u16>) = match part {
+                Stored::F16(values) => (Half::F16, values.reinterpret_into()),
+                Stored::Bf16(values) => (Half::Bf16, values.reinterpret_into()),
+                Stored::F32(_) | Stored::Quantised(_) => bail!("these values do not have 16 bits"),
+            };
+            if *format.get_or_insert(own) != own || !bits.len().is_multiple_of(n_in) {
+                bail!("parts of a weight do not fit each other");
+            }
+            rows.extend(bits);
+        }
+        let (Some(format), n_out) = (format, rows.len() / n_in) else { bail!("a weight without parts") };
+        let values = Kept::Half(transposed(&rows, n_in), format);
+        Ok(Self { values: Arc::new(values), n_out: n_in, n_in: n_out })
+    }
+
+    /// Values in a row.
     pub(crate) fn n_in(&self) -> usize {
         self.n_in
     }
 
+    /// Rows.
     pub(crate) fn n_out(&self) -> usize {
         self.n_out
     }
@@ -66,8 +90,7 @@ impl Rows {
     pub(crate) fn format(&self) -> &'static str {
         match &*self.values {
             Kept::F32(_) => "f32",
-            Kept::F16(_) => "f16",
-            Kept::Bf16(_) => "bf16",
+            Kept::Half(_, format) => format.name(),
             Kept::Blocks(blocks) => match blocks.dtype() {
                 GgmlDType::F32 => "f32",
                 GgmlDType::F16 => "f16",
@@ -93,25 +116,40 @@ impl Rows {
         let n = (self.n_out * self.n_in) as u64;
         match &*self.values {
             Kept::F32(_) => 4 * n,
-            Kept::F16(_) | Kept::Bf16(_) => 2 * n,
+            Kept::Half(..) => 2 * n,
             Kept::Blocks(blocks) => blocks.storage_size_in_bytes() as u64,
         }
     }
 
     /// Some rows in f32, exactly: `out` `[rows.len(), n_in]`.
     pub(crate) fn widen(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
-        let values = rows.start * self.n_in..rows.end * self.n_in;
+        let Kept::Blocks(blocks) = &*self.values else {
+            return self.widen_values(rows.start * self.n_in..rows.end * self.n_in, out);
+        };
+        let ids: Vec<u32> = rows.map(|row| row as u32).collect();
+        match blocks.embedding(&ids, self.n_out, self.n_in)? {
+            CpuStorage::F32(wide) => out.copy_from_slice(&wide),
+            _ => bail!("quantised rows did not widen to f32"),
+        }
+        Ok(())
+    }
+
+    /// Some columns of some rows in f32, exactly: `out` `[rows.len(), columns.len()]`. Not of quantised blocks.
+    pub(super) fn widen_columns(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [f32]) -> Result<()> {
+        if columns.is_empty() {
+            return Ok(());
+        }
+        for (row, out) in rows.zip(out.chunks_exact_mut(columns.len())) {
+            self.widen_values(row * self.n_in + columns.start..row * self.n_in + columns.end, out)?;
+        }
+        Ok(())
+    }
+
+    fn widen_values(&self, values: Range<usize>, out: &mut [f32]) -> Result<()> {
         match &*self.values {
             Kept::F32(all) => out.copy_from_slice(&all[values]),
-            Kept::F16(all) => all[values].convert_to_f32_slice(out),
-            Kept::Bf16(all) => widen_bf16(out, all[values].reinterpret_cast()),
-            Kept::Blocks(all) => {
-                let ids: Vec<u32> = rows.map(|row| row as u32).collect();
-                match all.embedding(&ids, self.n_out, self.n_in)? {
-                    CpuStorage::F32(wide) => out.copy_from_slice(&wide),
-                    _ => bail!("quantised rows did not widen to f32"),
-                }
-            }
+            Kept::Half(all, format) => widen(out, &all[values], *format),
+            Kept::Blocks(_) => bail!("quantised blocks are widened row by row"),
         }
         Ok(())
     }
@@ -123,6 +161,42 @@ impl Rows {
         Tensor::from_vec(out, (self.n_out, self.n_in), &Device::Cpu)
     }
 
+    /// `out = x·Wᵀ` for some rows and one input row, where there is a way without widening; whether there was. `x` is
+    /// [`super::widen::even_then_odd`].
+    pub(super) fn one_row_product(&self, out: &mut [f32], x: &[f32], rows: Range<usize>) -> bool {
+        let Kept::Half(all, Half::Bf16) = &*self.values else { return false };
+        let Ok(words) = bytemuck::try_cast_slice(&all[rows.start * self.n_in..rows.end * self.n_in]) else {
+            return false;
+        };
+        if self.n_in.is_multiple_of(2) {
+            bf16_dots(out, x, words);
+            return true;
+        }
+        false
+    }
+
+    /// `out = x·W[rows, columns]` for one input row.
+    pub(super) fn columns_product(
+        &self,
+        out: &mut [f32],
+        x: &[f32],
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) -> Result<()> {
+        let values = rows.start * self.n_in..rows.end * self.n_in;
+        match &*self.values {
+            Kept::Half(all, format) => columns_product(out, x, &all[values], (columns.start, self.n_in), *format),
+            Kept::F32(all) => {
+                out.fill(0.0);
+                for (x, row) in x.iter().zip(all[values].chunks_exact(self.n_in)) {
+                    out.iter_mut().zip(&row[columns.clone()]).for_each(|(out, w)| *out = x.mul_add(*w, *out));
+                }
+            }
+            Kept::Blocks(_) => bail!("quantised blocks are widened row by row"),
+        }
+        Ok(())
+    }
+
     /// `out = x·Wᵀ` for quantised blocks, with `x` rounded to 8-bit integers block by block; `None` for other formats.
     pub(super) fn integer_product(&self, x: &[f32]) -> Result<Option<Vec<f32>>> {
         let Kept::Blocks(blocks) = &*self.values else { return Ok(None) };
@@ -130,14 +204,5 @@ impl Rows {
         let mut out = vec![0.0; n * self.n_out];
         blocks.matmul_t((n, self.n_in, self.n_out), x, &mut out)?;
         Ok(Some(out))
-    }
-}
-
-kernel! {
-    /// bf16 is the upper half of f32.
-    pub(crate) fn widen_bf16[_simd](out: &'k mut [f32], values: &'k [u16]) {
-        for (out, bits) in out.iter_mut().zip(values) {
-            *out = f32::from_bits(u32::from(*bits) << 16);
-        }
     }
 }
