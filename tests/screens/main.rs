@@ -2,6 +2,7 @@
 //! `TILLER_SHOTS` names a folder, its picture in both themes.
 
 mod desk;
+mod gguf;
 mod models;
 mod samples;
 

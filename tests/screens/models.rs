@@ -48,8 +48,9 @@ fn check(folder: &str, free_bytes: Option<u64>) -> ModelCheck {
 fn with_check(desk: &mut Desk, folder: &str, check: Result<ModelCheck, Problem>) {
     with_library(desk);
     desk.press("Models");
-    desk.harness.get_by_label("Model folder or file").focus();
-    desk.harness.get_by_label("Model folder or file").type_text(folder);
+    let field = (Role::TextInput, "Model folder or file");
+    desk.harness.get_by_role_and_label(field.0, field.1).focus();
+    desk.harness.get_by_role_and_label(field.0, field.1).type_text(folder);
     desk.settle();
     let asked = Command::CheckModel(source(folder));
     assert!(desk.harness.state().commands.contains(&asked), "nothing was asked about the folder");

@@ -175,16 +175,16 @@ const TOKENS_PER_PASS: usize = 4096;
 /// Buffers of a forward pass over `rows` rows of sequences of `keys` tokens, without a tape.
 fn pass_bytes(config: &ModelConfig, rows: usize, keys: usize, runs: Runs) -> u64 {
     let (d, wide) = (config.d_model as u64, config.d_mlp as u64);
-    let (q_dim, qkv) = (product(&[config.n_heads, config.head_dim]), config.qkv_dim() as u64);
-    let rows64 = rows as u64;
-    let narrow = sum(&[d.saturating_mul(3), qkv, q_dim]).saturating_mul(rows64);
+    let (q_dim, kv) = (product(&[config.n_heads, config.head_dim]), product(&[2, config.n_kv_heads, config.head_dim]));
+    // Rows in and out and between, queries, keys and values, what attention mixes, and keys and values being set aside.
+    let narrow = sum(&[d.saturating_mul(3), q_dim.saturating_mul(2), kv.saturating_mul(3)]).saturating_mul(rows as u64);
     if runs.is_fused {
         let at_once = rows.min(WIDE_ROWS) as u64;
         let wide = at_once.saturating_mul(sum(&[d, wide.saturating_mul(3)]));
         return sum(&[narrow, wide]).saturating_mul(runs.value_bytes);
     }
     // Stock operations: all rows are wide at once, and the scores of a sequence exist several times over in f32.
-    let wide = rows64.saturating_mul(wide.saturating_mul(5));
+    let wide = (rows as u64).saturating_mul(wide.saturating_mul(5));
     let scores = product(&[config.n_heads, rows.min(keys), keys]).saturating_mul(4 * 4);
     sum(&[sum(&[narrow, wide]).saturating_mul(runs.value_bytes), scores])
 }
@@ -210,30 +210,37 @@ pub struct SearchStep {
     pub contexts: usize,
     /// Tokens of a prompt.
     pub prompt_len: usize,
-    /// Tokens of a context around the prompt.
+    /// Tokens that follow a prompt in a context.
     pub context_len: usize,
+    /// Block whose output is read.
+    pub block: usize,
 }
 
-/// Caches, tape and scores of a search step: the larger of the gradient and of scoring candidates.
+/// Caches, tape and scores of a search step: the larger of the gradient and of scoring candidates, both of which run
+/// as many prompts at once as a pass has tokens for.
 pub fn search_bytes(config: &ModelConfig, step: SearchStep, runs: Runs) -> u64 {
-    let SearchStep { population, contexts, prompt_len, context_len } = step;
-    let caches = cache_bytes(config, contexts.saturating_mul(context_len), runs);
-    let sequences = population.saturating_mul(contexts);
+    let SearchStep { population, contexts, prompt_len, context_len, block } = step;
     let keys = prompt_len.saturating_add(context_len);
-    // What follows the prompt runs with it: about half of a context.
-    let rows = sequences.saturating_mul(prompt_len.saturating_add(context_len / 2));
-    let wide = config.d_mlp as u64;
-    let tape_row = if runs.is_fused {
-        sum(&[product(&[3, config.d_model]), config.qkv_dim() as u64, wide.saturating_mul(2)])
-    } else {
-        sum(&[product(&[12, config.d_model]), product(&[3, config.qkv_dim()]), wide.saturating_mul(8)])
+    let per_prompt = contexts.saturating_mul(keys);
+    let rows = per_prompt.saturating_mul(population.min((TOKENS_PER_PASS / per_prompt.max(1)).max(1)));
+    // Beyond the block that is read only the prompts' own rows go on.
+    let slots = rows / keys.max(1) * prompt_len;
+    let until = block.saturating_add(1).min(config.n_layers);
+    let taped = sum(&[product(&[rows, until]), product(&[slots, config.n_layers - until])]);
+    let (d, wide, qkv) = (config.d_model as u64, config.d_mlp as u64, config.qkv_dim() as u64);
+    // Values of a row by their widths: so many of the residual's, of queries with keys and values, of the MLP's.
+    let row = |n: [u64; 3]| {
+        let widths = [d, qkv, wide].into_iter().zip(n).map(|(width, n)| width.saturating_mul(n));
+        widths.fold(0, u64::saturating_add).saturating_mul(runs.value_bytes)
     };
-    let tape = product(&[config.n_layers, rows]).saturating_mul(tape_row).saturating_mul(runs.value_bytes);
+    let tape_row = if runs.is_fused { row([2, 1, 2]) } else { row([12, 3, 8]) };
+    let backward = row([5, 4, 3]).saturating_mul(rows as u64);
     let scored = product(&[population, prompt_len, config.vocab_size]).saturating_mul(4 * 4);
-    let gradient = sum(&[tape, pass_bytes(config, rows, keys, runs), scored]);
-    let logits = if runs.is_fused { 512 * 4096 * 4 } else { product(&[TOKENS_PER_PASS, config.vocab_size, 4, 3]) };
-    let candidates = sum(&[pass_bytes(config, TOKENS_PER_PASS, keys, runs), logits]);
-    sum(&[caches, gradient.max(candidates)])
+    let gradient = sum(&[tape_row.saturating_mul(taped), backward, scored]);
+    let logits =
+        if runs.is_fused { 512 * 4096 * 4 } else { product(&[slots, config.vocab_size]).saturating_mul(4 * 3) };
+    let candidates = sum(&[pass_bytes(config, rows.max(TOKENS_PER_PASS), keys, runs), logits]);
+    sum(&[cache_bytes(config, contexts.saturating_mul(context_len), runs), gradient.max(candidates)])
 }
 
 /// A sparse autoencoder in the internal form (encoder, decoder, biases and lengths), f32.

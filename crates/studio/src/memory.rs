@@ -14,8 +14,8 @@ use crate::problem;
 
 /// Tokens of the conversation that the estimate is for, where the model can read as many.
 const CONVERSATION: usize = 4096;
-/// Tokens of a context around a prompt that is searched for: a system text, a question and the template's own.
-const CONTEXT: usize = 96;
+/// Tokens that follow a prompt in a context: a question and the template's own.
+const CONTEXT: usize = 64;
 
 /// Memory of this computer in bytes, 0 where the system does not tell; a limit set on this process counts.
 pub fn total_bytes() -> u64 {
@@ -69,7 +69,7 @@ pub(crate) fn need(preview: &Preview, device: &Device, choice: DtypeChoice, sae:
 /// What a conversation and a search need beside the weights.
 pub(crate) fn work(config: &ModelConfig, runs: Runs) -> MemoryNeed {
     let context = config.context_len.min(CONVERSATION);
-    let step = step(&DiscoverySettings::default());
+    let step = step(config, &DiscoverySettings::default());
     MemoryNeed {
         context_tokens: context,
         cache_bytes: estimate::cache_bytes(config, context, runs),
@@ -79,9 +79,11 @@ pub(crate) fn work(config: &ModelConfig, runs: Runs) -> MemoryNeed {
     }
 }
 
-fn step(settings: &DiscoverySettings) -> SearchStep {
-    let &DiscoverySettings { population, n_contexts: contexts, prompt_len, .. } = settings;
-    SearchStep { population, contexts, prompt_len, context_len: CONTEXT }
+fn step(config: &ModelConfig, settings: &DiscoverySettings) -> SearchStep {
+    let &DiscoverySettings { population, n_contexts: contexts, prompt_len, block, .. } = settings;
+    // Where the persona's vector decides, it is usually no later than this.
+    let block = block.unwrap_or(2 * config.n_layers / 3);
+    SearchStep { population, contexts, prompt_len, context_len: CONTEXT, block }
 }
 
 /// Tokens of the prompts that extraction and measurements run at once.
@@ -105,7 +107,8 @@ pub(crate) fn check_reply(loaded: &Loaded, lens: &[usize], max_tokens: usize) ->
 /// # Errors
 /// When more is needed than is free.
 pub(crate) fn check_search(loaded: &Loaded, settings: &DiscoverySettings) -> Result<(), Problem> {
-    let needed = estimate::search_bytes(loaded.model.config(), step(settings), runs_of(loaded));
+    let config = loaded.model.config();
+    let needed = estimate::search_bytes(config, step(config, settings), runs_of(loaded));
     let next_step = "Set a smaller population, fewer contexts or a shorter prompt, or load a smaller model.";
     check(loaded, "A step of this search", needed, next_step)
 }
