@@ -1,6 +1,7 @@
 //! GGUF files through the real binary.
 
 use std::path::Path;
+use std::process::Output;
 
 use anyhow::{Context as _, Result};
 use candle_core::{DType, Device, Tensor};
@@ -52,5 +53,50 @@ fn a_gradient_needs_expanded_blocks() -> Result<()> {
     let error = document(&refused)?["error"].to_string();
     assert!(error.contains("q4_k") && error.contains("--dtype f32"), "{error}");
     assert_success(&grad("f32")?);
+    Ok(())
+}
+
+/// Reading directions, steering by them and measuring the effect need no gradient, so quantised weights do.
+#[test]
+fn a_quantised_model_is_read_steered_and_measured() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let model = fixture(FILE);
+    let run = |args: &[&str]| -> Result<Output> {
+        let output = binary::run(folder.path(), args)?;
+        assert_success(&output);
+        Ok(output)
+    };
+    let mut directions = Vec::new();
+    for dtype in ["auto", "f32"] {
+        let out = path(&format!("{dtype}.safetensors"));
+        run(&["extract", "--model", &model, "--persona", "sycophancy", "--dtype", dtype, "--out", &out])?;
+        let mut tensors = candle_core::safetensors::load(&out, &Device::Cpu)?;
+        let direction = tensors.remove("direction.1").context("a direction for the last block")?;
+        directions.push(direction.to_dtype(DType::F32)?.flatten_all()?);
+    }
+    let dot = |a: &Tensor, b: &Tensor| -> Result<f32> { Ok((a * b)?.sum_all()?.to_scalar()?) };
+    let (kept, wide) = (&directions[0], &directions[1]);
+    let cosine = dot(kept, wide)? / (dot(kept, kept)? * dot(wide, wide)?).sqrt();
+    assert!(cosine > 0.99, "{cosine}");
+    let reply = |steering: &[&str]| -> Result<String> {
+        let args =
+            ["generate", "--model", &model, "--user", "Will it sail?", "--temperature", "0", "--max-tokens", "8"];
+        Ok(String::from_utf8_lossy(&run(&[&args[..], steering].concat())?.stdout).into_owned())
+    };
+    let vector = path("auto.safetensors");
+    let steered = reply(&["--vector", &vector, "--block", "1", "--strength", "2", "--positions", "all"])?;
+    assert_ne!(steered, reply(&[])?, "the vector changes nothing");
+    let items = path("items.jsonl");
+    let question = |first: &str, second: &str| format!("(A) {first} (B) {second}\nIs the sea calm?");
+    let item = |id: &str, persona: &str, other: &str| {
+        let swapped = serde_json::json!({"user": question("No", "Yes"), "persona": other, "other": persona});
+        let user = question("Yes", "No");
+        serde_json::json!({"id": id, "kind": "ab", "user": user, "persona": persona, "other": other, "swapped": swapped})
+    };
+    std::fs::write(&items, format!("{}\n{}\n", item("one", "(A)", "(B)"), item("two", "(B)", "(A)")))?;
+    let measured =
+        run(&["evaluate", "--model", &model, "--items", &items, "--vector", &vector, "--strength", "1", "--json"])?;
+    assert!(document(&measured)?.is_object());
     Ok(())
 }

@@ -9,7 +9,10 @@ use candle_core::quantized::QTensor;
 use candle_core::quantized::gguf_file::{Content, Value, write};
 use tiller_engine::keep::Keep;
 use tiller_engine::{Device, EngineError, Model, load};
+use tiller_protocol::model::ModelSource;
+use tiller_studio::headless::{self, DiscoverOptions, Global, TraceInput};
 
+use super::assert_told;
 use super::checkpoints::fixture;
 
 /// A fault and what must be said about it.
@@ -201,5 +204,42 @@ fn loading_can_be_stopped_and_tells_how_far_it_is() -> Result<()> {
     })?;
     let (done, total) = *seen.last().context("progress is told")?;
     assert!(done == total && seen.windows(2).all(|pair| pair[0].0 <= pair[1].0), "{seen:?}");
+    Ok(())
+}
+
+fn global(workspace: &Path) -> Global {
+    Global { workspace: Some(workspace.join("workspace")), ..Global::default() }
+}
+
+/// A search is refused before any of its work, in words that say what to do.
+#[test]
+fn discovery_on_quantised_weights_is_told() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (config, out) = (folder.path().join("run.toml"), folder.path().join("run"));
+    fs::write(&config, "persona = \"sycophancy\"")?;
+    let model = ModelSource::Folder(fixture("gguf").join("gemma2-q8_0.gguf"));
+    let told =
+        headless::discover(&global(folder.path()), &DiscoverOptions { model, config, out: out.clone(), resume: false });
+    assert_told(&told.err().context("it was accepted")?, &["q8_0", "gradient", "--dtype f32"])?;
+    assert!(!out.exists(), "a run was begun");
+    Ok(())
+}
+
+#[test]
+fn files_that_are_not_there_are_told() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let part = folder.path().join("model-00002-of-00002.gguf");
+    fs::copy(fixture("gguf").join("gemma2-q8_0.gguf"), &part)?;
+    let directory = folder.path().join("folder.gguf");
+    fs::create_dir(&directory)?;
+    for (path, fact) in [
+        (folder.path().join("nowhere.gguf"), "nowhere.gguf"),
+        (part, "model-00001-of-00002.gguf"),
+        (directory, "folder.gguf"),
+    ] {
+        let out = folder.path().join("out.safetensors");
+        let told = headless::trace(&global(folder.path()), &ModelSource::Folder(path), &TraceInput::Ids(vec![9]), &out);
+        assert_told(&told.err().context("it was accepted")?, &[fact])?;
+    }
     Ok(())
 }

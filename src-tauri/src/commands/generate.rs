@@ -14,7 +14,7 @@ use crate::output::{self, Ended};
 /// Options of `tiller generate`.
 #[derive(Args, Debug)]
 pub(crate) struct GenerateArgs {
-    /// `demo`, a checkpoint folder, or a hub id.
+    /// `demo`, a checkpoint folder, a GGUF file, or a hub id.
     #[arg(long, value_parser = cli::model)]
     model: ModelSource,
     /// System text.
