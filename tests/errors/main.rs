@@ -4,6 +4,7 @@ mod checkpoints;
 mod gguf;
 mod headless;
 mod loading;
+mod memory;
 mod weight_faults;
 mod window;
 

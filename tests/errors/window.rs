@@ -30,7 +30,7 @@ fn say(job: JobId, content: &str) -> Command {
 }
 
 /// The application still answers.
-fn assert_alive(desk: &mut Desk) -> Result<()> {
+pub(crate) fn assert_alive(desk: &mut Desk) -> Result<()> {
     desk.load(tiny()).context("a sound model after a failure")?;
     let job = desk.start(|job| say(job, "Which way?"));
     desk.wait_job(job, "a reply", |event| ends(event, job).then_some(()))

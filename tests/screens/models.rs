@@ -29,6 +29,7 @@ fn check(folder: &str, free_bytes: Option<u64>) -> ModelCheck {
         n_params: 8_030_261_248,
         file_bytes: 16_060_522_496,
         dtype: "bf16".to_owned(),
+        has_gradients: true,
         device: "CPU (2 threads)".to_owned(),
         note: None,
         need: MemoryNeed {
@@ -116,6 +117,17 @@ fn room_for_chat_alone_is_told() {
         with_check(desk, FOLDER, Ok(check));
         desk.harness.get_by_label("Fits for chat");
         desk.shot("models-chat-only");
+    });
+}
+
+#[test]
+fn what_a_quantised_model_cannot_do_is_told() {
+    both(|desk| {
+        let check = check(FOLDER, Some(40_000_000_000));
+        with_check(desk, FOLDER, Ok(ModelCheck { dtype: "quantised".to_owned(), has_gradients: false, ..check }));
+        desk.harness.get_by_label("Fits");
+        desk.harness.get_by_label_contains("For discovery choose the number format");
+        desk.shot("models-quantised");
     });
 }
 

@@ -109,6 +109,8 @@ pub struct ModelCheck {
     pub file_bytes: u64,
     /// Number format the weights would be kept in.
     pub dtype: String,
+    /// Whether gradients, and so discovery, work with it: not with quantised blocks.
+    pub has_gradients: bool,
     /// Device for people that it would be loaded on.
     pub device: String,
     /// Why it is that device or format, where it is not the first choice.
@@ -128,7 +130,7 @@ impl ModelCheck {
 
     /// Whether prompts can be searched for in the memory that is free; unknown counts as yes.
     pub fn fits_discovery(&self) -> bool {
-        self.free_bytes.is_none_or(|free| self.need.to_discover() <= free)
+        self.has_gradients && self.free_bytes.is_none_or(|free| self.need.to_discover() <= free)
     }
 }
 

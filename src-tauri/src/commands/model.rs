@@ -97,6 +97,7 @@ fn facts(check: &ModelCheck) -> String {
     let verdict = match (check.free_bytes, check.fits(), check.fits_discovery()) {
         (None, ..) => "unknown",
         (_, false, _) => "no; it is refused unless --load-anyway is given",
+        _ if !check.has_gradients => "yes; quantised, so no discovery (--dtype bf16 or f32 turns it into numbers)",
         (_, true, false) => "for chat, not for discovery with the default settings",
         (_, true, true) => "yes",
     };

@@ -41,6 +41,11 @@ impl Preview {
         self.kept(device, keep).map_or("quantised", |dtype| dtype.as_str())
     }
 
+    /// Whether gradients would pass the matrices.
+    pub fn has_gradients(&self, device: &Device, keep: Keep) -> bool {
+        self.kept(device, keep).is_some()
+    }
+
     /// Bytes of the weights once they are loaded.
     pub fn weights_bytes(&self, device: &Device, keep: Keep) -> u64 {
         match self.kept(device, keep) {

@@ -63,7 +63,8 @@ pub(crate) fn plan(
         let free_now = memory::free_on(&device);
         let free = free_now.map(|free| free + if held.device == label { held.bytes } else { 0 });
         let check = check(source, &dir, &preview, (&label, preview.format(&device, keep)));
-        let check = ModelCheck { need, free_bytes: free, note: passed_over.clone(), ..check };
+        let has_gradients = preview.has_gradients(&device, keep);
+        let check = ModelCheck { need, has_gradients, free_bytes: free, note: passed_over.clone(), ..check };
         let unload_first = free_now.is_some_and(|free| need.to_chat() > free) && check.fits();
         let fits = check.fits();
         if let (false, Some(free)) = (fits, free) {
@@ -91,6 +92,7 @@ fn check(source: &ModelSource, dir: &Path, preview: &Preview, (device, format): 
         n_params: n_params(config),
         file_bytes: preview.file_bytes,
         dtype: format.to_owned(),
+        has_gradients: true,
         device: device.to_owned(),
         note: None,
         need: Default::default(),

@@ -157,6 +157,7 @@ fn memory_is_told_in_amounts() {
         n_params: 8_030_261_248,
         file_bytes: 16_060_522_496,
         dtype: "bf16".to_owned(),
+        has_gradients: true,
         device: "CPU (2 threads)".to_owned(),
         note: None,
         need,

@@ -18,7 +18,9 @@ pub(super) fn show(ui: &mut Ui, check: &Result<Box<ModelCheck>, Problem>) {
     match check {
         Ok(check) => facts(ui, check),
         Err(problem) => {
-            ui.label(theme::secondary(ui, format!("{}. {}", problem.title, problem.cause)));
+            ui.label(theme::strong(&problem.title));
+            ui.label(&problem.cause);
+            ui.label(theme::secondary(ui, &problem.next_step));
         }
     }
 }
@@ -59,7 +61,9 @@ fn verdict(check: &ModelCheck) -> (Tone, Option<egui_material_icons::MaterialIco
     match check.free_bytes {
         None => (Tone::Neutral, None, "Free memory unknown"),
         Some(_) if !check.fits() => (Tone::Bad, Some(ICON_WARNING), "Does not fit"),
-        Some(_) if !check.fits_discovery() => (Tone::Caution, Some(ICON_WARNING), "Fits for chat"),
+        Some(_) if check.has_gradients && !check.fits_discovery() => {
+            (Tone::Caution, Some(ICON_WARNING), "Fits for chat")
+        }
         Some(_) => (Tone::Good, Some(ICON_CHECK), "Fits"),
     }
 }
@@ -86,6 +90,13 @@ fn caution(check: &ModelCheck) -> Option<String> {
         return Some(
             "Close other programs or choose a smaller or quantised model. If you load it anyway, the system may become \
              slow or end Tiller."
+                .to_owned(),
+        );
+    }
+    if !check.has_gradients {
+        return Some(
+            "Quantised: for chat, steering, extraction and measuring. For discovery choose the number format bf16 or \
+             f32 below, which takes more memory."
                 .to_owned(),
         );
     }
