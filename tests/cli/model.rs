@@ -44,3 +44,24 @@ fn published_models_are_listed_with_what_they_take() -> Result<()> {
     assert!(text.lines().all(|line| line.len() <= 120) && text.contains("Gemma 3 4B"), "{text}");
     Ok(())
 }
+
+/// The table for readers is the one that the command prints.
+#[test]
+fn the_documented_memory_is_what_is_estimated() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let told = document(&binary::run(folder.path(), &["--json", "model", "list"])?)?;
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/models.md"))?;
+    for model in told["models"].as_array().context("models")? {
+        let gigabytes = |value: &serde_json::Value| {
+            let value = value.as_f64().unwrap_or(f64::NAN) / 1e9;
+            if value < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") }
+        };
+        let weights = model["weights"].as_array().context("weights")?;
+        let mut cells = vec![model["name"].as_str().context("a name")?.to_owned(), gigabytes(&model["n_params"])];
+        cells.extend(weights.iter().map(|weights| gigabytes(&weights["bytes"])));
+        cells.extend(["conversation_bytes", "discovery_bytes"].map(|key| gigabytes(&model[key])));
+        let row = format!("| {} |", cells.join(" | "));
+        assert!(text.contains(&row), "docs/models.md lacks {row}");
+    }
+    Ok(())
+}
