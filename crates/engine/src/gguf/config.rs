@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::value::Metadata;
+use super::value::{Metadata, Value};
 use crate::error::{EngineError, Result};
 
 /// Facts that stand in the table of tensors.
@@ -105,6 +105,19 @@ impl Keys<'_> {
         }
     }
 
+    /// Which blocks have a window, where the file says so: one number (every n-th has none), or a sign for each block.
+    fn windows(&self, config: &mut Map<String, Json>) -> Result<()> {
+        let key = format!("{}.attention.sliding_window_pattern", self.arch);
+        if let Some(Value::Ints(slides)) = self.metadata.0.get(&key) {
+            let kind = |slides: &i64| if *slides == 0 { "full_attention" } else { "sliding_attention" };
+            let kinds: Vec<&str> = slides.iter().map(kind).collect();
+            config.insert("layer_types".to_owned(), json!(kinds));
+        } else if let Some(n) = self.metadata.size(&key)? {
+            config.insert("sliding_window_pattern".to_owned(), json!(n));
+        }
+        Ok(())
+    }
+
     /// Rotary scaling in the words of `config.json`; `null` for none.
     fn scaling(&self) -> Result<Json> {
         let kind = self.metadata.text(&format!("{}.rope.scaling.type", self.arch))?;
@@ -146,7 +159,7 @@ fn gemma2(keys: &Keys<'_>, config: &mut Map<String, Json>) -> Result<()> {
         "final_logit_softcapping": keys.number("final_logit_softcapping")?.unwrap_or(30.0),
     });
     extend(config, more);
-    Ok(())
+    keys.windows(config)
 }
 
 /// Windows on five of six blocks, which have a rotary base of their own.
@@ -159,12 +172,11 @@ fn gemma3(keys: &Keys<'_>, config: &mut Map<String, Json>) -> Result<()> {
         "rope_local_base_freq": keys.number("rope.freq_base_swa")?.unwrap_or(10_000.0),
         "rope_scaling": keys.scaling()?,
         "sliding_window": keys.need("attention.sliding_window")?,
-        "sliding_window_pattern": keys.size("attention.sliding_window_pattern")?.unwrap_or(6),
         "attn_logit_softcapping": null,
         "final_logit_softcapping": keys.number("final_logit_softcapping")?.filter(|cap| *cap > 0.0),
     });
     extend(config, more);
-    Ok(())
+    keys.windows(config)
 }
 
 fn extend(config: &mut Map<String, Json>, more: Json) {

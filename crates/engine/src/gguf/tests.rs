@@ -272,3 +272,21 @@ fn query_scales_follow_llama_cpp() {
     };
     assert_eq!((scalar(26), scalar(46)), (32.0, 144.0));
 }
+
+/// Newer files say which blocks have a window; without that the family's pattern holds.
+#[test]
+fn windows_may_be_told_block_by_block() {
+    let gguf = Gguf::open(&fixture("gemma3-bf16.gguf")).unwrap();
+    let tensors = Tensors { vocab_size: 440, tied: true, qkv_bias: false };
+    let read = |value: Option<Value>| {
+        let mut metadata = gguf.file.metadata().clone();
+        metadata.0.extend(value.map(|value| ("gemma3.attention.sliding_window_pattern".to_owned(), value)));
+        ModelConfig::from_json(&config::config_json(&metadata, tensors).unwrap().to_string())
+    };
+    let usual = read(None).unwrap();
+    assert_eq!(read(Some(Value::Ints(vec![1, 1, 1, 1, 1, 0, 1]))).unwrap(), usual);
+    assert_eq!(read(Some(Value::Int(6))).unwrap(), usual);
+    assert_ne!(read(Some(Value::Int(2))).unwrap(), usual);
+    assert_ne!(read(Some(Value::Ints(vec![1, 0, 1, 1, 1, 0, 1]))).unwrap(), usual);
+    assert!(read(Some(Value::Ints(vec![1, 0]))).unwrap_err().to_string().contains("layer_types"));
+}
