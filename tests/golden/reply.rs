@@ -36,6 +36,16 @@ fn greedy_tokens_equal_transformers() -> Result<()> {
     Ok(())
 }
 
+/// `config.json`, that of a wrapper, `generation_config.json` and the tokenizer's settings all count.
+#[test]
+fn end_tokens_come_from_every_file_that_names_some() -> Result<()> {
+    for (name, expected) in [("qwen2", [1, 4]), ("llama3-v5", [1, 4]), ("gemma3-wrapper-old", [1, 4])] {
+        let goldens = name.split("-wrapper").next().unwrap_or(name).replace("-v5", "-v4");
+        assert_eq!(Golden::load(name, &goldens)?.model.eos_ids(), expected, "{name}");
+    }
+    Ok(())
+}
+
 #[test]
 fn replies_side_by_side_do_not_disturb_each_other() -> Result<()> {
     for golden in Golden::all()? {

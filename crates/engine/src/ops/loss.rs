@@ -80,21 +80,17 @@ pub(crate) fn negative_log_probs(hidden: &Tensor, head: &Head) -> Result<Tensor>
     Tensor::from_vec(out, (n, vocab), hidden.device())
 }
 
-/// [`cross_entropy`] where the [`negative_log_probs`] of the rows are known already: nothing is computed twice, unless
-/// logits are capped, whose gradient needs them themselves.
+/// [`cross_entropy`] where the [`negative_log_probs`] of the rows are known already: nothing is computed twice.
 pub(crate) fn cross_entropy_known(hidden: &Tensor, head: &Head, targets: &[u32], nll: &Tensor) -> Result<Tensor> {
-    if head.softcap.is_some() {
-        return cross_entropy(hidden, head, targets);
-    }
     if is_fused(hidden) {
-        let op = KnownCrossEntropy { head: head.linear.clone(), targets: targets.into(), nll: nll.clone() };
+        let op = KnownCrossEntropy { head: head.clone(), targets: targets.into(), nll: nll.clone() };
         return hidden.contiguous()?.apply_op1(op);
     }
     composite(hidden, head, targets)
 }
 
 struct KnownCrossEntropy {
-    head: Linear,
+    head: Head,
     targets: Arc<[u32]>,
     /// `[n, vocab]`.
     nll: Tensor,
@@ -107,22 +103,50 @@ impl CustomOp1 for KnownCrossEntropy {
 
     fn cpu_fwd(&self, _storage: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let nll = Values::of(&self.nll);
-        let rows = nll.slice()?.chunks_exact(self.head.n_out());
+        let rows = nll.slice()?.chunks_exact(self.head.linear.n_out());
         let out = rows.zip(&*self.targets).map(|(row, &target)| row[target as usize]).collect();
         Ok((CpuStorage::F32(out), Shape::from(self.targets.len())))
     }
 
     fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let vocab = self.head.n_out();
+        let vocab = self.head.linear.n_out();
         let grad = grad.contiguous()?;
         let (nll, grad) = (Values::of(&self.nll), Values::of(&grad));
         let mut d_logits = nll.slice()?.to_vec();
         (d_logits.par_chunks_mut(vocab), &*self.targets, grad.slice()?)
             .into_par_iter()
             .for_each(|(row, &target, &grad)| probability_gradient(row, target as usize, grad));
+        if let Some(cap) = self.head.softcap {
+            self.undo_cap(&mut d_logits, Values::of(arg).slice()?, nll.slice()?, cap)?;
+        }
         let mut dx = vec![0.0; arg.elem_count()];
-        self.head.backward_into(&mut dx, &d_logits, false)?;
+        self.head.linear.backward_into(&mut dx, &d_logits, false)?;
         Tensor::from_vec(dx, arg.shape(), arg.device()).map(Some)
+    }
+}
+
+impl KnownCrossEntropy {
+    /// Turns gradients of the capped logits into those of the logits before, `[n, vocab]`. The capped ones are known up
+    /// to a number for each row, which one logit gives.
+    fn undo_cap(&self, d_logits: &mut [f32], hidden: &[f32], nll: &[f32], cap: f32) -> Result<()> {
+        let vocab = self.head.linear.n_out();
+        let mut first = vec![0.0; self.targets.len()];
+        self.head.linear.forward_some(&mut first, hidden, 0..1)?;
+        soft_cap_all(&mut first, cap);
+        (d_logits.par_chunks_mut(vocab), nll.par_chunks(vocab), &first)
+            .into_par_iter()
+            .for_each(|(row, nll, first)| capped_gradient(row, nll, first + nll[0], 1.0 / cap));
+        Ok(())
+    }
+}
+
+kernel! {
+    /// `row ·= 1 − (l/cap)²` for capped logits l = norm + log P.
+    fn capped_gradient[_simd](row: &'k mut [f32], nll: &'k [f32], norm: f32, inverse_cap: f32) {
+        for (value, nll) in row.iter_mut().zip(nll) {
+            let t = (norm - nll) * inverse_cap;
+            *value *= 1.0 - t * t;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gate of the MLP: `act(gate) · up` (`SwiGLU` and `GEGLU`, Shazeer 2020) on rows that hold gate and up side by
 //! side.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
 use super::ROWS_PER_TASK;
@@ -14,11 +14,14 @@ pub(crate) fn composite(both: &Tensor, activation: Activation) -> Result<Tensor>
     let gate = both.narrow(1, 0, half)?;
     let gate = match activation {
         Activation::Silu => gate.silu()?,
-        // By its own formula: the constants of the stock gradient have six digits.
+        // By its own formula, because the constants of the stock gradient have six digits; its many steps would each
+        // be rounded to 16 bits.
         Activation::GeluTanh => {
-            let cubed = (&gate * gate.sqr()?)?;
-            let inner = ((&gate + (cubed * CUBIC)?)? * SLOPE)?;
-            ((inner.tanh()? + 1.0)? * (gate * 0.5)?)?
+            let narrow = matches!(gate.dtype(), DType::BF16 | DType::F16);
+            let x = if narrow { gate.to_dtype(DType::F32)? } else { gate };
+            let cubed = (&x * x.sqr()?)?;
+            let inner = ((&x + (cubed * CUBIC)?)? * SLOPE)?;
+            ((inner.tanh()? + 1.0)? * (x * 0.5)?)?.to_dtype(both.dtype())?
         }
     };
     gate * both.narrow(1, half, half)?

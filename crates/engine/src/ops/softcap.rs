@@ -17,7 +17,7 @@ fn tanh(x: f32) -> f32 {
     let mut p = square.mul_add(-5.704_988_7e-3, 2.063_909e-2);
     p = p.mul_add(square, -5.373_971_6e-2);
     p = p.mul_add(square, 0.133_314_42);
-    p = p.mul_add(square, -3.333_328_2e-1);
+    p = p.mul_add(square, -0.333_332_8);
     let near = (p * square).mul_add(x, x);
     let far = 1.0 - 2.0 / (exp(2.0 * x) + 1.0);
     if x.abs() < SMALL { near } else { far }
