@@ -129,3 +129,6 @@ pub(super) fn special_tokens(tokenizer_config: &Value, tokens_map: &Value) -> Ve
     }
     tokens
 }
+
+#[cfg(test)]
+mod tests;

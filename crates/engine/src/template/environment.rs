@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use tiller_protocol::chat::Date;
 
@@ -44,6 +45,7 @@ impl Compiled {
         environment.add_filter("indent", python::indent);
         environment.add_filter("int", python::int);
         environment.add_filter("wordcount", python::wordcount);
+        environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
         environment.add_test("sequence", python::is_sequence);
         environment.add_test("iterable", python::is_iterable);
         environment.add_function("raise_exception", |reason: &Value| -> std::result::Result<Value, Error> {

@@ -52,10 +52,9 @@ fn tag_len(text: &str, end: &str) -> usize {
             Some(_) if escaped => escaped = false,
             Some(_) if c == '\\' => escaped = true,
             Some(open) if c == open => quote = None,
-            Some(_) => {}
             None if text[i..].starts_with(end) => return i + end.len(),
             None if c == '\'' || c == '"' => quote = Some(c),
-            None => {}
+            Some(_) | None => {}
         }
     }
     text.len()

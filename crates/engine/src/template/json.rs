@@ -110,7 +110,8 @@ impl Style {
                 out.push(c);
             } else {
                 for unit in c.encode_utf16(&mut [0; 2]) {
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    let escape = format!("\\u{unit:04x}");
+                    out.push_str(&escape);
                 }
             }
         }

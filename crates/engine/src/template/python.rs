@@ -24,7 +24,7 @@ pub(super) fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args:
 #[expect(clippy::needless_pass_by_value, reason = "the form that minijinja's filters have")]
 pub(super) fn trim(value: Value, chars: Option<&str>) -> String {
     let text = value.to_string();
-    strip(&text, chars, true, true).to_owned()
+    strip(&text, chars, Ends::Both).to_owned()
 }
 
 /// The `capitalize` filter.
@@ -62,9 +62,8 @@ pub(super) fn indent(
 }
 
 /// The `int` filter: what is no number becomes `default`.
-#[expect(clippy::needless_pass_by_value, reason = "the form that minijinja's filters have")]
 pub(super) fn int(value: Value, default: Option<i64>) -> Value {
-    let number = match value.as_str().map(|text| strip(text, None, true, true)) {
+    let number = match value.as_str().map(|text| strip(text, None, Ends::Both)) {
         Some(text) => text.parse::<i64>().ok().or_else(|| text.parse::<f64>().ok().map(|number| number as i64)),
         None => f64::try_from(value.clone()).ok().map(|number| number as i64),
     };
@@ -94,7 +93,12 @@ fn string_method(text: &str, name: &str, args: &[Value]) -> Result<Value, Error>
     match name {
         "strip" | "lstrip" | "rstrip" => {
             let (chars,): (Option<&str>,) = from_args(args)?;
-            Ok(strip(text, chars, name != "rstrip", name != "lstrip").into())
+            let ends = match name {
+                "lstrip" => Ends::First,
+                "rstrip" => Ends::Last,
+                _ => Ends::Both,
+            };
+            Ok(strip(text, chars, ends).into())
         }
         "split" | "rsplit" => {
             let (separator, limit, kwargs): (Option<Value>, Option<i64>, Kwargs) = from_args(args)?;
@@ -149,10 +153,18 @@ fn as_str(value: &Value) -> Result<&str, Error> {
     value.as_str().ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "the separator must be a string"))
 }
 
-fn strip<'a>(text: &'a str, chars: Option<&str>, at_start: bool, at_end: bool) -> &'a str {
+/// Where a text is stripped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    First,
+    Last,
+    Both,
+}
+
+fn strip<'a>(text: &'a str, chars: Option<&str>, ends: Ends) -> &'a str {
     let is_cut = |c: char| chars.map_or_else(|| is_space(c), |chars| chars.contains(c));
-    let text = if at_start { text.trim_start_matches(is_cut) } else { text };
-    if at_end { text.trim_end_matches(is_cut) } else { text }
+    let text = if ends == Ends::Last { text } else { text.trim_start_matches(is_cut) };
+    if ends == Ends::First { text } else { text.trim_end_matches(is_cut) }
 }
 
 fn split(text: &str, separator: Option<&str>, limit: usize, from_end: bool) -> Result<Value, Error> {
@@ -172,7 +184,7 @@ fn split(text: &str, separator: Option<&str>, limit: usize, from_end: bool) -> R
 /// Words between white space; after `limit` cuts the rest stays whole, with the white space at its far end.
 fn split_at_space(text: &str, limit: usize, from_end: bool) -> Vec<&str> {
     let mut parts = Vec::new();
-    let mut rest = strip(text, None, !from_end, from_end);
+    let mut rest = strip(text, None, if from_end { Ends::Last } else { Ends::First });
     while !rest.is_empty() {
         let cut = if from_end { rest.rfind(is_space) } else { rest.find(is_space) };
         match cut {
@@ -263,7 +275,7 @@ fn capitalized(text: &str) -> String {
 /// `rest` in lower case, as it is when `first` stands before it.
 fn lower_after(first: char, rest: &str, out: &mut String) {
     let whole = format!("{first}{rest}").to_lowercase();
-    let skipped: usize = first.to_string().to_lowercase().len();
+    let skipped = first.to_string().to_lowercase().len();
     out.push_str(whole.get(skipped..).unwrap_or_default());
 }
 

@@ -78,13 +78,11 @@ impl Rendered {
 /// The tokens, given by their `places` in bytes, that hold any byte of `bytes`; empty for an empty range.
 pub(super) fn covering(places: &[Range<usize>], bytes: &Range<usize>) -> Range<usize> {
     let holds = |place: &Range<usize>| place.start < bytes.end && bytes.start < place.end;
-    match (places.iter().position(holds), places.iter().rposition(holds)) {
-        (Some(first), Some(last)) => first..last + 1,
-        _ => {
-            let next = places.iter().position(|place| place.start >= bytes.start).unwrap_or(places.len());
-            next..next
-        }
-    }
+    let Some(last) = places.iter().rposition(holds) else {
+        let next = places.iter().position(|place| place.start >= bytes.start).unwrap_or(places.len());
+        return next..next;
+    };
+    places.iter().position(holds).unwrap_or(last)..last + 1
 }
 
 /// A text with marks around what is left of it without outer white space; `None` when there is no mark for the turn
@@ -128,7 +126,13 @@ fn read_marks(plain: &str, marked: &str, cores: &[&str]) -> Option<Vec<(usize, R
     let mut begun: Vec<Option<usize>> = vec![None; cores.len()];
     let cut_short = |turn: usize, from: usize| {
         let same = clean[from..].chars().zip(cores[turn].chars()).take_while(|(a, b)| a == b);
-        from..from + same.map(|(c, _)| c.len_utf8()).sum::<usize>()
+        let kept = &clean[from..from + same.map(|(c, _)| c.len_utf8()).sum::<usize>()];
+        from..from + kept.trim_end_matches(is_space).len()
+    };
+    let without_beginning = |turn: usize, to: usize| {
+        let same = clean[..to].chars().rev().zip(cores[turn].chars().rev()).take_while(|(a, b)| a == b);
+        let kept = &clean[to - same.map(|(c, _)| c.len_utf8()).sum::<usize>()..to];
+        to - kept.trim_start_matches(is_space).len()..to
     };
     let mut at = 0;
     for c in marked.chars() {
@@ -140,11 +144,8 @@ fn read_marks(plain: &str, marked: &str, cores: &[&str]) -> Option<Vec<(usize, R
                 }
             }
             Some((turn, true)) => {
-                let from = begun[turn].take().unwrap_or_else(|| {
-                    let same = clean[..at].chars().rev().zip(cores[turn].chars().rev()).take_while(|(a, b)| a == b);
-                    at - same.map(|(c, _)| c.len_utf8()).sum::<usize>()
-                });
-                found.push((turn, from..at));
+                let whole = begun[turn].take().map(|from| from..at);
+                found.push((turn, whole.unwrap_or_else(|| without_beginning(turn, at))));
             }
         }
     }
@@ -192,7 +193,7 @@ mod tests {
             let (left, right) = (left.replace("two\u{100001}", ""), right.replace("\u{100002}three f", ""));
             format!("{left}|{right}")
         };
-        assert_eq!(locate(plain, Some(&cut), &cores), [(0, 1..5), (1, 6..9)]);
+        assert_eq!(locate(plain, Some(&cut), &cores), [(0, 1..4), (1, 6..9)]);
         // Marks that changed the rendering are not believed.
         assert_eq!(locate("one two, three four", Some("other"), &cores), [(0, 0..7), (1, 9..19)]);
     }
