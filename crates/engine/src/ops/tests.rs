@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 
 use super::attention::{Attention, Heads};
+use super::block::Block;
 use super::linear::{Linear, Orientation};
 use super::loss::Head;
 use super::norm::Norm;
@@ -14,7 +15,7 @@ use super::{loss, mlp};
 use crate::config::Activation;
 use crate::model::Model;
 use crate::plan::Plan;
-use crate::testing::{close, config, ids, model, noise, rich_config, rich_model};
+use crate::testing::{close, config, deviation, ids, model, noise, rich_config, rich_model};
 use crate::tree::{Node, Parent, TokenTree};
 
 type Op<'a> = &'a dyn Fn(&Tensor) -> Result<Tensor>;
@@ -224,6 +225,56 @@ fn block_bodies_agree_over_a_branching_tree() {
         let keys = |passed: crate::ops::block::Passed| passed.keys_and_values((3, 9), &attention).unwrap();
         let fused = keys(block.forward(&x, &rotation, &attention, None).unwrap());
         close(&fused, &keys(block.composite(&x, &rotation, &attention).unwrap()), 5e-6);
+    }
+}
+
+/// The bodies for accelerators in the number format that is used there: every operation takes it, and the result is as
+/// far from that in f32 as eight bits allow.
+#[test]
+fn stock_operations_run_in_16_bits() {
+    let model = rich_model();
+    let (attention, _) = branching(&model, 0);
+    let rotation = Rotation {
+        table: model.weights.ropes[1].table(96),
+        positions: Arc::new(attention.plan.positions()),
+        head_dim: attention.heads.head_dim,
+        n_rotated: attention.heads.n_heads + attention.heads.n_kv_heads,
+    };
+    let run = |dtype: DType| -> Result<(Tensor, Tensor)> {
+        // The same values in both formats.
+        let cast =
+            |shape: &[usize], seed: f32, size: f64| (noise(shape, seed) * size)?.to_dtype(DType::BF16)?.to_dtype(dtype);
+        let linear = |n_in, n_out, seed| -> Result<Linear> {
+            let bias = Some(cast(&[n_out], seed + 0.5, 0.2)?);
+            Ok(Linear::new(cast(&[n_in, n_out], seed, 0.2)?, bias, Orientation::InOut))
+        };
+        let norm = |width, seed| -> Result<Norm> { Ok(Norm { weight: (noise(&[width], seed) + 1.5)?, eps: 1e-5 }) };
+        let block = Block {
+            attn_norm: norm(40, 1.0)?,
+            qkv: linear(40, 120, 2.0)?,
+            qk_norm: Some(QkNorm { q: norm(12, 3.0)?, k: norm(12, 4.0)? }),
+            o: linear(72, 40, 5.0)?,
+            post_attn: Some(norm(40, 6.0)?),
+            mlp_norm: norm(40, 7.0)?,
+            gate_up: linear(40, 104, 8.0)?,
+            activation: Activation::GeluTanh,
+            down: linear(52, 40, 9.0)?,
+            post_mlp: Some(norm(40, 1.5)?),
+        };
+        let parts =
+            attention.parts.iter().map(|part| part.to_dtype(DType::BF16)?.to_dtype(dtype)).collect::<Result<_>>()?;
+        let attention = Attention { parts, ..attention.clone() };
+        let x = block.composite(&cast(&[attention.plan.n_tokens, 40], 0.4, 1.0)?, &rotation, &attention)?.x;
+        let head =
+            Head { linear: Linear::new(cast(&[300, 40], 0.7, 0.3)?, None, Orientation::OutIn), softcap: Some(5.0) };
+        let losses = loss::composite(&norm(40, 2.5)?.composite(&x)?, &head, &ids(attention.plan.n_tokens, 4))?;
+        Ok((x, losses))
+    };
+    let (exact, rounded) = (run(DType::F32).unwrap(), run(DType::BF16).unwrap());
+    assert_eq!((rounded.0.dtype(), rounded.1.dtype()), (DType::BF16, DType::F32));
+    for (exact, rounded) in [(exact.0, rounded.0), (exact.1, rounded.1)] {
+        let found = deviation(&rounded, &exact);
+        assert!((1e-4..4e-2).contains(&found), "{found:e}");
     }
 }
 
