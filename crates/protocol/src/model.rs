@@ -76,13 +76,13 @@ pub struct MemoryNeed {
 
 impl MemoryNeed {
     /// To load the model and hold the conversation.
-    pub fn to_chat(&self) -> u64 {
+    pub fn to_chat(self) -> u64 {
         let resident = self.weights_bytes.saturating_add(self.sae_bytes);
         resident.saturating_add(self.loading_bytes.max(self.cache_bytes.saturating_add(self.chat_bytes)))
     }
 
     /// To load the model and search for prompts.
-    pub fn to_discover(&self) -> u64 {
+    pub fn to_discover(self) -> u64 {
         let resident = self.weights_bytes.saturating_add(self.sae_bytes);
         resident.saturating_add(self.loading_bytes.max(self.discovery_bytes))
     }

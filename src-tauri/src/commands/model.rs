@@ -54,25 +54,25 @@ fn table(list: &ModelList) -> String {
     let formats: Vec<&str> =
         list.models.first().map(|entry| entry.weights.iter().map(|w| w.format.as_str()).collect()).unwrap_or_default();
     let columns = |name: &str, cells: &[String], last: &str| {
-        let cells: String = cells.iter().map(|cell| format!("{cell:>8}")).collect();
-        format!("{name:<16}{cells}  {last}\n")
+        let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>8}")).collect();
+        format!("{name:<16}{}  {last}\n", cells.concat())
     };
     let mut head = vec!["10^9".to_owned()];
     head.extend(formats.iter().map(|&format| format.to_owned()));
     head.extend(["+chat".to_owned(), "+search".to_owned()]);
-    let mut text = columns("model", &head, "fits now as");
+    let mut lines = vec![columns("model", &head, "fits now as")];
     for entry in &list.models {
         let mut cells = vec![gigabytes(entry.n_params)];
         cells.extend(entry.weights.iter().map(|weights| gigabytes(weights.bytes)));
         cells.extend([entry.conversation_bytes, entry.discovery_bytes].map(gigabytes));
-        text.push_str(&columns(&entry.name, &cells, &fit(entry, list.free_bytes)));
+        lines.push(columns(&entry.name, &cells, &fit(entry, list.free_bytes)));
     }
     let free = list.free_bytes.map_or_else(|| "unknown".to_owned(), |free| format!("{} GB", gigabytes(free)));
-    text.push_str(&format!(
+    lines.push(format!(
         "\nParameters in 10^9. GB of weights by number format; +chat: a conversation of up to 4096 tokens, +search: a\n\
          discovery step with the default settings, both on the processor. Free now: {free}.\n"
     ));
-    text
+    lines.concat()
 }
 
 fn fit(entry: &CatalogueEntry, free: Option<u64>) -> String {
@@ -121,5 +121,6 @@ fn facts(check: &ModelCheck) -> String {
         lines.insert(7, ("autoencoder", amount(need.sae_bytes)));
     }
     lines.extend(check.note.clone().map(|note| ("note", note)));
-    lines.into_iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect()
+    let lines: Vec<String> = lines.into_iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect();
+    lines.concat()
 }
