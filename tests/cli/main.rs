@@ -5,6 +5,7 @@ mod demo;
 mod gguf;
 mod goldens;
 mod model;
+mod templates;
 
 use std::path::Path;
 use std::process::Output;

@@ -148,7 +148,12 @@ fn text_faults() -> Vec<Fault> {
                     config["chat_template"] = json!("{% for message in messages %}{{ message['content'] }");
                 })
             },
-            &["template"],
+            &["chat template", "tokenizer_config.json", "line 1"],
+        ),
+        fault(
+            "a tokenizer in SentencePiece's own form",
+            |dir| Ok(fs::rename(dir.join("tokenizer.json"), dir.join("tokenizer.model"))?),
+            &["tokenizer.model", "tokenizer.json"],
         ),
     ]
 }

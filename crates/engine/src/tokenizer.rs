@@ -122,6 +122,18 @@ impl Tokenizer {
         Ok(encoding.get_ids().first().copied())
     }
 
+    /// Token ids of a text without a chat template: what the tokenizer's own rule puts in front (BOS), and the text.
+    ///
+    /// # Errors
+    /// [`EngineError::Tokenizer`] when the tokenizer library fails.
+    pub fn encode_whole(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.encode(text)?;
+        if let Some(leading) = self.leading_token()?.filter(|leading| ids.first() != Some(leading)) {
+            ids.insert(0, leading);
+        }
+        Ok(ids)
+    }
+
     /// The text of token ids, special tokens included.
     ///
     /// # Errors
