@@ -5,6 +5,7 @@
 //! a nonsensical configuration gives a large number instead of a fault. Knows no device and reads no file.
 
 use crate::config::ModelConfig;
+use crate::error::{EngineError, Result};
 
 /// Number formats that weights come in or are kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,6 +247,24 @@ pub fn search_bytes(config: &ModelConfig, step: SearchStep, runs: Runs) -> u64 {
 /// A sparse autoencoder in the internal form (encoder, decoder, biases and lengths), f32.
 pub fn sae_bytes(d_model: usize, d_sae: usize) -> u64 {
     sum(&[product(&[2, d_model, d_sae]), product(&[3, d_sae]), d_model as u64]).saturating_mul(4)
+}
+
+/// Asks the system for room for `n` values and gives it back: where there is none, that is an error here and would be
+/// the end of the process when the values are taken. It is a look, not a promise: most systems give more than they
+/// have, which is why the estimates above are compared with what is free first.
+///
+/// # Errors
+/// [`EngineError::OutOfMemory`] when the system refuses.
+pub(crate) fn room_for<T>(n: usize) -> Result<()> {
+    let mut room: Vec<T> = Vec::new();
+    let refused = room.try_reserve_exact(n).is_err();
+    // Without a look at it the compiler may leave the request out.
+    std::hint::black_box(&mut room);
+    if refused {
+        let needed = product(&[n, size_of::<T>()]);
+        return Err(EngineError::OutOfMemory { device: "The processor".to_owned(), needed: Some(needed), free: None });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use crate::error::{EngineError, Result};
+use crate::memory::room_for;
 use crate::stored::Stored;
 
 /// One file with its table of contents.
@@ -122,6 +123,7 @@ impl TensorFile {
     /// `n` values from byte `at` on.
     fn values<T: bytemuck::Pod>(&mut self, at: u64, n: usize) -> Result<Vec<T>> {
         const { assert!(cfg!(target_endian = "little"), "safetensors holds little-endian values") };
+        room_for::<T>(n)?;
         let mut values = vec![T::zeroed(); n];
         self.file
             .seek(SeekFrom::Start(at))

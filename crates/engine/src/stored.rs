@@ -9,6 +9,7 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::memory::room_for;
 
 /// Values row after row, in the number format of the file.
 #[derive(Clone, Debug)]
@@ -56,9 +57,11 @@ impl Stored {
     /// The values in f32: exact, and for quantised blocks what they stand for.
     ///
     /// # Errors
-    /// A failure of the tensor library with quantised blocks.
+    /// No room for them, or a failure of the tensor library with quantised blocks.
     pub(crate) fn widened(self) -> Result<Vec<f32>> {
-        let mut out = vec![0.0; if matches!(self, Self::F16(_) | Self::Bf16(_)) { self.len() } else { 0 }];
+        let n_out = if matches!(self, Self::F16(_) | Self::Bf16(_)) { self.len() } else { 0 };
+        room_for::<f32>(n_out)?;
+        let mut out = vec![0.0; n_out];
         let tasks = out.par_chunks_mut(AT_ONCE);
         match self {
             Self::F32(values) => return Ok(values),

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::keep::{Keep, Placer};
+use crate::memory::n_params;
 use crate::ops::block::Block;
 use crate::ops::linear::Linear;
 use crate::ops::loss::Head;
@@ -97,14 +98,6 @@ impl Weights {
         let head = if self.tied { 0 } else { self.head.linear.n_values() };
         (self.embed.n_values() + blocks + self.norm.weight.elem_count() + head) as u64
     }
-}
-
-/// Parameters of the matrices that a configuration asks for.
-fn n_params(config: &ModelConfig) -> u64 {
-    let (d, q_dim) = (config.d_model as u64, (config.n_heads * config.head_dim) as u64);
-    let block = d * (config.qkv_dim() as u64 + q_dim + 3 * config.d_mlp as u64);
-    let tables = if config.tied { 1 } else { 2 };
-    block * config.n_layers as u64 + tables * d * config.vocab_size as u64
 }
 
 struct Reader<'a> {

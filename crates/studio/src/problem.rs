@@ -115,14 +115,16 @@ pub(crate) fn discover(error: &DiscoverError) -> Problem {
     }
 }
 
-/// A model file whose content is wrong; truncated safetensors and bad JSON get their own words.
+/// A model file whose content is wrong; what is cut short and the configuration get their own words.
 fn bad_model_file(path: &Path, reason: &str) -> Problem {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (title, next_step) = if name.ends_with(".safetensors") {
+    let (title, next_step) = if reason.contains("cut short") {
         (
             "A weight file is damaged",
-            "The file is probably cut short: fetch it again and compare its size with the original.",
+            "Fetch the file again and compare its size with the original.",
         )
+    } else if name.ends_with(".safetensors") {
+        ("A weight file is not usable", "Fetch the file again from where the model was published.")
     } else if name == "config.json" {
         ("The model's config.json is not usable", "Replace config.json by the one that was published with the weights.")
     } else {

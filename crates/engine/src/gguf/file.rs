@@ -11,6 +11,7 @@ use super::kind::Kind;
 use super::value::Metadata;
 use crate::error::{EngineError, Result};
 use crate::load::file_size;
+use crate::memory::room_for;
 
 /// All parts of a model with their tables of tensors.
 #[derive(Debug)]
@@ -177,6 +178,7 @@ impl Part {
             let kind = entry.kind.name();
             return Err(self.bad(format!("the tensor {name} is stored as {kind}, which Tiller does not read")));
         };
+        room_for::<u8>(n as usize)?;
         let mut raw = RawTensor::new(entry.shape.clone(), dtype, n as usize);
         self.file
             .seek(SeekFrom::Start(self.header.data_start + entry.offset))

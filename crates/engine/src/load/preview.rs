@@ -58,6 +58,12 @@ impl Preview {
     /// Bytes needed beside the weights while they are read.
     pub fn loading_bytes(&self, device: &Device, keep: Keep) -> u64 {
         let kept = self.kept(device, keep);
+        if kept.is_none() {
+            // A tensor's blocks are held twice for a moment; the embedding is the largest.
+            let share =
+                self.config.vocab_size as f64 * self.config.d_model as f64 / memory::n_params(&self.config) as f64;
+            return (share * self.file_bytes as f64) as u64;
+        }
         // Quantised blocks are widened one matrix at a time when they are not kept.
         let stored = self.stored.map_or(4, |stored| stored.size_in_bytes() as u64);
         memory::loading_bytes(&self.config, stored, kept == self.stored && kept != Some(DType::F32))

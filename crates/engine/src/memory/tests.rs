@@ -41,3 +41,11 @@ fn formats_are_ordered_and_nonsense_saturates() {
     assert_eq!(search_bytes(&absurd, step, Runs::PROCESSOR), u64::MAX);
     assert_eq!(chat_bytes(&absurd, 4096, Runs::PROCESSOR), u64::MAX);
 }
+
+#[test]
+fn what_the_system_refuses_is_an_error() {
+    assert!(room_for::<f32>(1 << 20).is_ok());
+    // More than any address space has.
+    let refused = room_for::<f32>(1 << 60).unwrap_err();
+    assert!(matches!(refused, EngineError::OutOfMemory { needed: Some(needed), .. } if needed == 1 << 62), "{refused}");
+}

@@ -33,7 +33,10 @@ fn engine_errors() {
             &["The tokenizer", "/m/"],
         ),
         (EngineError::Io { path: path(), source: io_error(io::ErrorKind::PermissionDenied) }, &["right to read"]),
-        (EngineError::BadFile { path: path(), reason: "header too large".to_owned() }, &["cut short", "header"]),
+        (
+            EngineError::BadFile { path: path(), reason: "the file is cut short in its header".to_owned() },
+            &["cut short", "header"],
+        ),
         (EngineError::BadFile { path: "/m/config.json".into(), reason: "no n".to_owned() }, &["config.json", "no n"]),
         (EngineError::BadFile { path: "/m/tokenizer.json".into(), reason: "bad".to_owned() }, &["tokenizer.json"]),
         (EngineError::UnknownArchitecture("MambaForCausalLM".to_owned()), &["MambaForCausalLM"]),
