@@ -1,4 +1,4 @@
-//! Reading a checkpoint folder in the Hugging Face layout, or a GGUF file; with [`crate::gguf`] and [`crate::sae`], the
+//! Reading a checkpoint folder in the Hugging Face layout, or a GGUF file; with `gguf` and [`crate::sae`], the
 //! only code that touches the disk.
 
 mod chat;

@@ -1,6 +1,6 @@
 //! `config.json`, checked: what differs between checkpoints, in one struct.
 //!
-//! [`family`] holds what differs between families, [`rope`] the rotary settings in all their spellings. Knows nothing
+//! `family` holds what differs between families, `rope` the rotary settings in all their spellings. Knows nothing
 //! about files or tensors. Source: the `configuration_*.py` of Hugging Face transformers 5.23.
 
 mod family;
