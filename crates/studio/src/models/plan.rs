@@ -48,8 +48,9 @@ pub(crate) fn plan(
     held: &Held,
 ) -> Result<Plan, Problem> {
     let dir = folder(source, assets)?;
-    let devices = device::candidates(device).map_err(|error| problem::engine(&error))?;
+    // First what is cheap: opening an accelerator takes a moment.
     let preview = load::preview(&dir).map_err(|error| problem::engine(&error))?;
+    let devices = device::candidates(device).map_err(|error| problem::engine(&error))?;
     let sae = match (source, assets) {
         (ModelSource::Demo, Ok(assets)) => sae_shape(&assets.demo_sae()),
         _ => None,
