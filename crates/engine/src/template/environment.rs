@@ -1,6 +1,7 @@
 //! The Jinja environment that transformers gives to chat templates, made of minijinja.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use minijinja::syntax::SyntaxConfig;
@@ -15,6 +16,9 @@ use crate::error::{EngineError, Result};
 /// Steps that a rendering may take. A conversation of a thousand turns takes some hundred thousand; a template that
 /// does not come to an end is stopped after some tenths of a second.
 const FUEL: u64 = 2_000_000;
+
+/// Longest text that a template may write, bytes; far more than any model reads.
+const MAX_OUTPUT: usize = 64 << 20;
 
 /// What `raise_exception` was told.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +72,30 @@ impl Compiled {
         let template = self.environment.get_template("chat").map_err(|error| failed(&self.file, &error))?;
         let variables = Value::from(variables.collect::<BTreeMap<_, _>>());
         // minijinja 3.0.5 panics at some slices, `''[::-1]` among them; a template must not bring down a job.
-        let rendered = catch_unwind(AssertUnwindSafe(|| template.render(variables)));
+        let mut output = Output::default();
+        let rendered =
+            catch_unwind(AssertUnwindSafe(|| template.render_captured_to(variables, &mut output).map(|_| ())));
         let broke = |_| EngineError::Template(format!("{}: it breaks the template engine", self.file));
-        rendered.map_err(broke)?.map_err(|error| failed(&self.file, &error))
+        rendered.map_err(broke)?.map_err(|error| failed(&self.file, &error))?;
+        String::from_utf8(output.0).map_err(|error| EngineError::Template(format!("{}: {error}", self.file)))
+    }
+}
+
+/// What a template has written; refuses to become longer than [`MAX_OUTPUT`].
+#[derive(Debug, Default)]
+struct Output(Vec<u8>);
+
+impl io::Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_OUTPUT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -86,6 +111,7 @@ fn failed(file: &str, error: &Error) -> EngineError {
             line = error.line().or(line);
             causes.push(match (error.kind(), error.detail()) {
                 (ErrorKind::OutOfFuel, _) => "it does not come to an end".to_owned(),
+                (ErrorKind::WriteFailure, _) => "it writes far too much".to_owned(),
                 (kind, Some(detail)) => format!("{kind}: {detail}"),
                 (kind, None) => kind.to_string(),
             });

@@ -77,6 +77,8 @@ fn a_hostile_template_comes_to_an_end() {
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000));
     assert!(complaint(&deep).contains("recursion"), "{}", complaint(&deep));
     assert!(complaint("{{ 'x' * 10 ** 12 }}").contains("too large"));
+    let long = "{% for a in range(99) %}{{ 'x' * 10000000 }}{% endfor %}";
+    assert!(complaint(long).starts_with("t.jinja: it writes far too much"), "{}", complaint(long));
     assert_eq!(complaint("{{ ''[::-1] }}"), "t.jinja: it breaks the template engine");
 }
 
