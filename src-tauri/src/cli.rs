@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tiller_protocol::chat::{Date, TemplateOptions};
 use tiller_protocol::model::{DeviceChoice, DtypeChoice, ModelSource};
 use tiller_protocol::problem::Problem;
 use tiller_studio::headless;
@@ -46,6 +47,18 @@ pub(crate) struct Global {
     #[arg(long, global = true, default_value = "auto", value_parser = dtype)]
     pub(crate) dtype: DtypeChoice,
 
+    /// Load a model even if it does not fit the memory that is free.
+    #[arg(long, global = true)]
+    pub(crate) load_anyway: bool,
+
+    /// Whether a model with such a switch thinks before it answers: on or off [default: as its chat template has it].
+    #[arg(long, global = true, value_name = "ON|OFF", value_parser = on_or_off)]
+    pub(crate) thinking: Option<bool>,
+
+    /// The day that chat templates print, as 2024-07-26 [default: a fixed one].
+    #[arg(long, global = true, value_name = "DAY")]
+    pub(crate) date: Option<Date>,
+
     /// Print one JSON document on stdout and nothing else; progress goes to stderr.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -57,6 +70,13 @@ pub(crate) struct Global {
     /// Tell more on stderr; twice for debugging.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+}
+
+impl Global {
+    /// What chat templates are told.
+    pub(crate) fn template(&self) -> TemplateOptions {
+        TemplateOptions { thinking: self.thinking, date: self.date }
+    }
 }
 
 /// What draws the window.
@@ -73,6 +93,8 @@ pub(crate) enum Renderer {
 pub(crate) enum Command {
     /// Do the whole job on the demo model and write a report.
     Demo(commands::demo::DemoArgs),
+    /// Say what models take, before loading them.
+    Model(commands::model::ModelArgs),
     /// Write residuals and logits of a token sequence.
     Trace(commands::trace::TraceArgs),
     /// Write the gradient for one-hot tokens.
@@ -127,6 +149,15 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
     }
 }
 
+/// `on` or `off`.
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected on or off".to_owned()),
+    }
+}
+
 /// `auto`, `f32`, `bf16` or `f16`.
 fn dtype(text: &str) -> Result<DtypeChoice, String> {
     match text {
@@ -138,7 +169,7 @@ fn dtype(text: &str) -> Result<DtypeChoice, String> {
     }
 }
 
-/// `demo`, a folder, or a hub id.
+/// `demo`, a folder, a GGUF file, or a hub id.
 #[expect(clippy::unnecessary_wraps, reason = "clap's value parsers return a result")]
 pub(crate) fn model(text: &str) -> Result<ModelSource, String> {
     Ok(headless::model_source(text))
@@ -180,11 +211,22 @@ mod tests {
         assert!(cli.global.json);
         assert_eq!(cli.global.workspace, Some(PathBuf::from("w")));
         assert_eq!(cli.global.verbose, 2);
+        assert_eq!((cli.global.thinking, cli.global.date), (None, None));
+        let cli = parsed("tiller demo --out report --thinking off --date 2026-03-05");
+        assert_eq!((cli.global.thinking, cli.global.date), (Some(false), Date::new(2026, 3, 5)));
     }
 
     #[test]
     fn unknown_devices_and_formats_are_refused() {
-        for line in ["tiller --device tpu", "tiller --device cuda:x", "tiller --dtype f64", "tiller fly"] {
+        let refused = [
+            "tiller --device tpu",
+            "tiller --device cuda:x",
+            "tiller --dtype f64",
+            "tiller --thinking maybe",
+            "tiller --date 2024-02-30",
+            "tiller fly",
+        ];
+        for line in refused {
             assert!(Cli::try_parse_from(line.split_whitespace()).is_err(), "{line}");
         }
     }

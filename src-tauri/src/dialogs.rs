@@ -33,6 +33,13 @@ impl Dialogs {
         self.ask(ticket, move || dialog.pick_folder());
     }
 
+    /// Lets the user choose a file of one kind.
+    pub(crate) fn pick_file(&self, ticket: Ticket, title: &str, extension: &str) {
+        let kind = format!("{} files", extension.to_uppercase());
+        let dialog = rfd::FileDialog::new().set_title(title).add_filter(kind, &[extension]);
+        self.ask(ticket, move || dialog.pick_file());
+    }
+
     /// Lets the user choose where to save.
     pub(crate) fn pick_save_path(&self, ticket: Ticket, title: &str, file_name: &str) {
         let dialog = rfd::FileDialog::new().set_title(title).set_file_name(file_name);

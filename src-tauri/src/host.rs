@@ -90,6 +90,9 @@ impl Host {
         for request in output.requests {
             match request {
                 Request::PickFolder { ticket, title } => self.dialogs.pick_folder(ticket, &title),
+                Request::PickFile { ticket, title, extension } => {
+                    self.dialogs.pick_file(ticket, &title, &extension);
+                }
                 Request::PickSavePath { ticket, title, file_name } => {
                     self.dialogs.pick_save_path(ticket, &title, &file_name);
                 }

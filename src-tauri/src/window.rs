@@ -92,6 +92,7 @@ fn share(cli: &Cli, started: Instant) -> Result<Shared, Problem> {
         workspace: cli.global.workspace.clone(),
         device: chosen(cli.global.device),
         dtype: chosen(cli.global.dtype),
+        template: cli.global.template(),
     };
     let studio = Studio::open(&options, Arc::new(wake))?;
     let workspace = studio.workspace().to_path_buf();

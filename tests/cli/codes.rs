@@ -32,7 +32,7 @@ fn version_and_help_succeed() -> Result<()> {
     let help = binary::run(folder.path(), &["--help"])?;
     assert_success(&help);
     let text = String::from_utf8(help.stdout)?;
-    for command in ["demo", "trace", "grad", "extract", "discover", "evaluate", "generate", "bench"] {
+    for command in ["demo", "model", "trace", "grad", "extract", "discover", "evaluate", "generate", "bench"] {
         assert!(text.contains(command), "{command} is not in the help");
     }
     Ok(())

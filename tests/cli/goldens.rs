@@ -13,6 +13,20 @@ use super::{assert_success, document, fixture};
 /// Largest deviation relative to the largest entry.
 const BOUND: f64 = 1e-5;
 
+/// Checkpoints of every family, and the folders whose goldens hold for them.
+const CHECKPOINTS: [(&str, &str); 10] = [
+    ("llama3-v4", "llama3-v4"),
+    ("llama3-v5", "llama3-v4"),
+    ("llama-tied", "llama-tied"),
+    ("mistral", "mistral"),
+    ("qwen2", "qwen2"),
+    ("qwen3", "qwen3"),
+    ("gemma2", "gemma2"),
+    ("gemma3", "gemma3"),
+    ("gemma3-wrapper", "gemma3"),
+    ("gemma3-wrapper-old", "gemma3"),
+];
+
 type Tensors = BTreeMap<String, Tensor>;
 
 fn read(path: &Path) -> Result<Tensors> {
@@ -42,7 +56,7 @@ fn assert_near(found: &Tensor, expected: &Tensor, what: &str) -> Result<()> {
 fn trace_equals_transformers() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("trace.safetensors");
-    for (checkpoint, golden) in [("llama3-v4", "llama3-v4"), ("llama3-v5", "llama3-v4"), ("llama-tied", "llama-tied")] {
+    for (checkpoint, golden) in CHECKPOINTS {
         let expected = goldens(golden)?;
         for index in 0..3 {
             let name = |part: &str| format!("{index}.{part}");
@@ -74,11 +88,11 @@ fn grad_equals_transformers() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("grad.safetensors");
     let out_text = out.to_str().context("a path in UTF-8")?;
-    for checkpoint in ["llama3-v4", "llama-tied"] {
-        let expected = goldens(checkpoint)?;
-        let facts = std::fs::read_to_string(Path::new(&fixture(checkpoint)).join("golden.json"))?;
+    for (checkpoint, golden) in CHECKPOINTS {
+        let expected = goldens(golden)?;
+        let facts = std::fs::read_to_string(Path::new(&fixture(golden)).join("golden.json"))?;
         let facts: serde_json::Value = serde_json::from_str(&facts)?;
-        let vector = format!("{}/golden.safetensors", fixture(checkpoint));
+        let vector = format!("{}/golden.safetensors", fixture(golden));
         for (index, case) in facts["gradients"].as_array().context("gradient cases")?.iter().enumerate() {
             let ids = id_list(&expected[&format!("{}.input_ids", case["sequence"])])?;
             let (block, lambda) = (case["block"].to_string(), case["lambda"].to_string());

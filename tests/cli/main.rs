@@ -2,7 +2,10 @@
 
 mod codes;
 mod demo;
+mod gguf;
 mod goldens;
+mod model;
+mod templates;
 
 use std::path::Path;
 use std::process::Output;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -11,6 +12,15 @@ use anyhow::{Context as _, Result, ensure};
 /// Cargo does not build it for a test of another package, so this does: it costs nothing when all is fresh, and it
 /// takes the whole workspace so that the features, and with them all compiled crates, are those of the tests.
 pub fn path() -> Result<PathBuf> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(path) = BUILT.get() {
+        return Ok(path.clone());
+    }
+    let path = build()?;
+    Ok(BUILT.get_or_init(|| path).clone())
+}
+
+fn build() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("TILLER_BIN") {
         return Ok(PathBuf::from(named));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use tiller_protocol::message::{Command, Event, JobId};
-use tiller_protocol::model::{ModelInfo, ModelSource};
+use tiller_protocol::model::{LoadOptions, ModelInfo, ModelSource};
 use tiller_protocol::problem::Problem;
 use tiller_studio::{Studio, StudioOptions};
 
@@ -76,7 +76,7 @@ impl Desk {
 
     /// Loads a model and waits until it is there.
     pub fn load(&mut self, source: ModelSource) -> Result<ModelInfo> {
-        let job = self.start(|job| Command::LoadModel { job, source });
+        let job = self.start(|job| Command::LoadModel { job, source, options: LoadOptions::default() });
         self.wait_job(job, "the model", |event| match event {
             Event::ModelReady { job: ready, info } if *ready == job => Some(info.as_ref().clone()),
             _ => None,

@@ -89,7 +89,9 @@ impl Screen {
     /// Answers the last question for a path.
     pub fn answer(&mut self, path: &Path) -> Result<()> {
         let asked = self.window().requests.iter().rev().find_map(|request| match request {
-            Request::PickFolder { ticket, .. } | Request::PickSavePath { ticket, .. } => Some(*ticket),
+            Request::PickFolder { ticket, .. }
+            | Request::PickFile { ticket, .. }
+            | Request::PickSavePath { ticket, .. } => Some(*ticket),
             Request::OpenLink(_) | Request::Quit => None,
         });
         let ticket = asked.context("nothing was asked")?;

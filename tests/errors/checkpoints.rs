@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
-use candle_core::{DType, Device, Tensor};
+use anyhow::Result;
+use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
+
+use super::weight_faults::{table_faults, weight_faults};
 
 /// A fault and what must be said about it.
 pub(crate) struct Fault {
@@ -35,7 +37,7 @@ pub(crate) fn copy(checkpoint: &str, target: &Path) -> Result<()> {
     Ok(())
 }
 
-fn edit_json(path: &Path, change: impl FnOnce(&mut Value)) -> Result<()> {
+pub(crate) fn edit_json(path: &Path, change: impl FnOnce(&mut Value)) -> Result<()> {
     let mut value: Value = serde_json::from_str(&fs::read_to_string(path)?)?;
     change(&mut value);
     Ok(fs::write(path, value.to_string())?)
@@ -49,99 +51,24 @@ fn set_config(folder: &Path, key: &str, value: Value) -> Result<()> {
     edit_config(folder, |config| config[key] = value)
 }
 
-fn edit_tensors(folder: &Path, change: impl FnOnce(&mut HashMap<String, Tensor>) -> Result<()>) -> Result<()> {
-    let path = folder.join("model.safetensors");
-    let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu)?;
+pub(crate) fn edit_tensors(file: &Path, change: impl FnOnce(&mut HashMap<String, Tensor>) -> Result<()>) -> Result<()> {
+    let mut tensors = candle_core::safetensors::load(file, &Device::Cpu)?;
     change(&mut tensors)?;
-    Ok(candle_core::safetensors::save(&tensors, &path)?)
+    Ok(candle_core::safetensors::save(&tensors, file)?)
 }
 
-fn cut(path: &Path, keep: impl FnOnce(usize) -> usize) -> Result<()> {
+pub(crate) fn cut(path: &Path, keep: impl FnOnce(usize) -> usize) -> Result<()> {
     let bytes = fs::read(path)?;
     Ok(fs::write(path, &bytes[..keep(bytes.len())])?)
 }
 
-const NORM: &str = "model.layers.1.input_layernorm.weight";
-const QUERY: &str = "model.layers.0.self_attn.q_proj.weight";
-
 /// Every fault that a folder can have.
 pub(crate) fn faults() -> Vec<Fault> {
-    [weight_faults(), config_faults(), text_faults()].into_iter().flatten().collect()
+    [weight_faults(), table_faults(), config_faults(), text_faults()].into_iter().flatten().collect()
 }
 
-fn weight_faults() -> Vec<Fault> {
-    let fault = |name, plant, facts| Fault { name, checkpoint: "llama3-v4", plant, facts };
-    vec![
-        fault("no weights", |dir| Ok(fs::remove_file(dir.join("model.safetensors"))?), &["safetensors"]),
-        fault("weights cut in half", |dir| cut(&dir.join("model.safetensors"), |n| n / 2), &["model.safetensors"]),
-        fault(
-            "weights without their last byte",
-            |dir| cut(&dir.join("model.safetensors"), |n| n - 1),
-            &["model.safetensors"],
-        ),
-        fault("weights cut in the header", |dir| cut(&dir.join("model.safetensors"), |_| 40), &["model.safetensors"]),
-        fault("empty weights file", |dir| cut(&dir.join("model.safetensors"), |_| 0), &["model.safetensors"]),
-        fault(
-            "a page in place of the weights",
-            |dir| Ok(fs::write(dir.join("model.safetensors"), "<!doctype html><title>404</title>")?),
-            &["model.safetensors"],
-        ),
-        fault(
-            "whole numbers in place of weights",
-            |dir| {
-                edit_tensors(dir, |tensors| {
-                    let wrong = tensors[QUERY].to_dtype(DType::I64)?;
-                    tensors.insert(QUERY.to_owned(), wrong);
-                    Ok(())
-                })
-            },
-            &[QUERY, "i64"],
-        ),
-        fault(
-            "a weight of another shape",
-            |dir| {
-                edit_tensors(dir, |tensors| {
-                    let wrong = tensors[QUERY].t()?.contiguous()?;
-                    tensors.insert(QUERY.to_owned(), wrong);
-                    Ok(())
-                })
-            },
-            &[QUERY, "64", "32"],
-        ),
-        fault(
-            "a missing weight",
-            |dir| {
-                edit_tensors(dir, |tensors| {
-                    tensors.remove(NORM).context("the weight was there")?;
-                    Ok(())
-                })
-            },
-            &[NORM],
-        ),
-        Fault {
-            name: "a missing shard",
-            checkpoint: "llama3-v5",
-            plant: |dir| Ok(fs::remove_file(dir.join("model-00002-of-00003.safetensors"))?),
-            facts: &["model-00002-of-00003.safetensors"],
-        },
-        Fault {
-            name: "an index that is not JSON",
-            checkpoint: "llama3-v5",
-            plant: |dir| Ok(fs::write(dir.join("model.safetensors.index.json"), "{\"weight_map\": ")?),
-            facts: &["model.safetensors.index.json"],
-        },
-        Fault {
-            name: "an index that leads out of the folder",
-            checkpoint: "llama3-v5",
-            plant: |dir| {
-                edit_json(&dir.join("model.safetensors.index.json"), |index| {
-                    index["weight_map"][QUERY] = json!("../../elsewhere.safetensors");
-                })
-            },
-            facts: &["elsewhere.safetensors"],
-        },
-    ]
-}
+const CONFIG: &[&str] = &["config.json"];
+const HIDDEN_SIZE: &[&str] = &["config.json", "hidden_size"];
 
 fn config_faults() -> Vec<Fault> {
     let fault = |name, plant, facts| Fault { name, checkpoint: "llama3-v4", plant, facts };
@@ -159,6 +86,29 @@ fn config_faults() -> Vec<Fault> {
             &["config.json", "hidden_size"],
         ),
         fault("a width in words", |dir| set_config(dir, "hidden_size", json!("wide")), &["config.json"]),
+        fault("an immense width", |dir| set_config(dir, "hidden_size", json!(1_000_000_000_000_u64)), HIDDEN_SIZE),
+        fault("a width beyond all numbers", |dir| set_config(dir, "hidden_size", json!(1e300)), HIDDEN_SIZE),
+        fault("a negative width", |dir| set_config(dir, "hidden_size", json!(-64)), HIDDEN_SIZE),
+        fault(
+            "a billion blocks",
+            |dir| set_config(dir, "num_hidden_layers", json!(1_000_000_000_u64)),
+            &["config.json", "num_hidden_layers"],
+        ),
+        fault("too many blocks to list", |dir| set_config(dir, "num_hidden_layers", json!(9_000_000)), &["layers.3."]),
+        fault("an immense vocabulary", |dir| set_config(dir, "vocab_size", json!(1_u64 << 40)), &["vocab_size"]),
+        fault("immense heads", |dir| set_config(dir, "head_dim", json!(1_u64 << 60)), &["config.json"]),
+        fault(
+            "more key heads than heads",
+            |dir| set_config(dir, "num_key_value_heads", json!(1_u64 << 62)),
+            &["heads"],
+        ),
+        fault("another width than the weights'", |dir| set_config(dir, "hidden_size", json!(40)), &["32", "40"]),
+        fault(
+            "another vocabulary than the weights'",
+            |dir| set_config(dir, "vocab_size", json!(400)),
+            &["400", "embed"],
+        ),
+        fault("lists without an end", |dir| Ok(fs::write(dir.join("config.json"), "[".repeat(100_000))?), CONFIG),
         fault("no heads", |dir| set_config(dir, "num_attention_heads", json!(0)), &["config.json"]),
         fault("no blocks", |dir| set_config(dir, "num_hidden_layers", json!(0)), &["config.json"]),
         fault("heads that do not divide", |dir| set_config(dir, "num_key_value_heads", json!(3)), &["config.json"]),
@@ -198,7 +148,12 @@ fn text_faults() -> Vec<Fault> {
                     config["chat_template"] = json!("{% for message in messages %}{{ message['content'] }");
                 })
             },
-            &["template"],
+            &["chat template", "tokenizer_config.json", "line 1"],
+        ),
+        fault(
+            "a tokenizer in SentencePiece's own form",
+            |dir| Ok(fs::rename(dir.join("tokenizer.json"), dir.join("tokenizer.model"))?),
+            &["tokenizer.model", "tokenizer.json"],
         ),
     ]
 }

@@ -1,8 +1,11 @@
 //! Bad input: each is told with a title, a cause and a next step, nothing panics, and the application goes on.
 
 mod checkpoints;
+mod gguf;
 mod headless;
 mod loading;
+mod memory;
+mod weight_faults;
 mod window;
 
 use anyhow::{Result, ensure};

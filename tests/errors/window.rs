@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use tiller_protocol::chat::{Role, Sampling, Turn};
 use tiller_protocol::discovery::DiscoverySettings;
 use tiller_protocol::message::{Command, Event, JobId};
-use tiller_protocol::model::ModelSource;
+use tiller_protocol::model::{LoadOptions, ModelSource};
 use tiller_protocol::persona::Placement;
 use tiller_protocol::settings::AppSettings;
 use tiller_protocol::steering::{ExtractMethod, Positions, Steering, SteeringRow, VectorId};
@@ -30,7 +30,7 @@ fn say(job: JobId, content: &str) -> Command {
 }
 
 /// The application still answers.
-fn assert_alive(desk: &mut Desk) -> Result<()> {
+pub(crate) fn assert_alive(desk: &mut Desk) -> Result<()> {
     desk.load(tiny()).context("a sound model after a failure")?;
     let job = desk.start(|job| say(job, "Which way?"));
     desk.wait_job(job, "a reply", |event| ends(event, job).then_some(()))
@@ -45,7 +45,7 @@ fn a_broken_model_leaves_the_application_alive() -> Result<()> {
         copy(fault.checkpoint, folder.path())?;
         (fault.plant)(folder.path())?;
         let source = ModelSource::Folder(folder.path().to_path_buf());
-        let job = desk.start(|job| Command::LoadModel { job, source });
+        let job = desk.start(|job| Command::LoadModel { job, source, options: LoadOptions::default() });
         let problem = desk.wait_failure(job).with_context(|| fault.name.to_owned())?;
         assert_told(&problem, fault.facts).with_context(|| fault.name.to_owned())?;
     }

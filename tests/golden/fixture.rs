@@ -7,8 +7,18 @@ use anyhow::{Context as _, Result};
 use tiller_engine::{DType, Device, Model, Node, Output, Parent, Request, Tensor, TokenTree, load};
 
 /// Pairs of checkpoint folder and the folder whose goldens hold for it.
-pub(crate) const CHECKPOINTS: [(&str, &str); 3] =
-    [("llama3-v4", "llama3-v4"), ("llama3-v5", "llama3-v4"), ("llama-tied", "llama-tied")];
+pub(crate) const CHECKPOINTS: [(&str, &str); 10] = [
+    ("llama3-v4", "llama3-v4"),
+    ("llama3-v5", "llama3-v4"),
+    ("llama-tied", "llama-tied"),
+    ("mistral", "mistral"),
+    ("qwen2", "qwen2"),
+    ("qwen3", "qwen3"),
+    ("gemma2", "gemma2"),
+    ("gemma3", "gemma3"),
+    ("gemma3-wrapper", "gemma3"),
+    ("gemma3-wrapper-old", "gemma3"),
+];
 
 /// Sequences in each golden file.
 pub(crate) const N_SEQUENCES: usize = 3;
@@ -33,7 +43,12 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 impl Golden {
     /// Loads `checkpoint` with the goldens of `goldens`.
     pub(crate) fn load(checkpoint: &'static str, goldens: &str) -> Result<Self> {
-        let model = load::model(&folder(checkpoint), &Device::Cpu, DType::F32, &mut |_, _| true)
+        Self::load_in(DType::F32, checkpoint, goldens)
+    }
+
+    /// The same with weights kept in a number format.
+    pub(crate) fn load_in(dtype: DType, checkpoint: &'static str, goldens: &str) -> Result<Self> {
+        let model = load::model(&folder(checkpoint), &Device::Cpu, dtype, &mut |_, _| true)
             .with_context(|| format!("loading {checkpoint}"))?;
         let facts = serde_json::from_str(&std::fs::read_to_string(folder(goldens).join("golden.json"))?)?;
         let tensors = candle_core::safetensors::load(folder(goldens).join("golden.safetensors"), &Device::Cpu)?;

@@ -1,11 +1,11 @@
 //! Residuals and logits.
 
-use anyhow::Result;
-use tiller_engine::{Edit, Parent, Request, Tensor, TokenTree};
+use anyhow::{Context as _, Result};
+use tiller_engine::{DType, Edit, KvCache, Parent, Request, Tensor, TokenTree};
 use tiller_protocol::steering::Positions;
 
 use super::FORWARD_BOUND;
-use super::fixture::{Golden, N_SEQUENCES, assert_near, node};
+use super::fixture::{CHECKPOINTS, Golden, N_SEQUENCES, assert_near, node};
 
 #[test]
 fn residuals_and_logits_equal_transformers() -> Result<()> {
@@ -55,6 +55,71 @@ fn a_cache_grows_token_by_token() -> Result<()> {
             golden.assert_rows(&logits, "2.logits", at..at + 1, FORWARD_BOUND)?;
             cache = output.caches.remove(0);
             assert_eq!(cache.len(), at + 1);
+        }
+    }
+    Ok(())
+}
+
+/// Runs of a few tokens each, shorter and longer than the windows, every run behind the cache of those before.
+#[test]
+fn runs_through_the_cache_equal_one_pass() -> Result<()> {
+    for golden in Golden::all()? {
+        let ids = golden.sequence(2)?;
+        for len in [3, 5, 17] {
+            let mut cache = KvCache::default();
+            for at in (0..ids.len()).step_by(len) {
+                let end = ids.len().min(at + len);
+                let mut tree = TokenTree::new();
+                tree.push(node(Parent::Cache(0), &ids[at..end]));
+                let request = Request { caches: &[&cache], keep_kv: true, ..Request::new(&tree) };
+                let mut output = golden.model.forward(&request)?;
+                let logits = golden.model.logits(&output.last)?;
+                golden.assert_rows(&logits, "2.logits", at..end, FORWARD_BOUND)?;
+                cache = output.caches.remove(0);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Far along, where a frequency that is off by its last bit has turned by a visible angle, and many windows long.
+#[test]
+fn a_long_sequence_equals_transformers() -> Result<()> {
+    let mut n_families = 0;
+    for golden in Golden::all()?.iter().filter(|golden| golden.model.config().context_len >= 1500) {
+        let n_ids = golden.model.tokenizer().len() as u64;
+        let ids: Vec<u32> = (0..1500_u64).map(|i| (8 + (37 * i + 5 * i * i) % (n_ids - 8)) as u32).collect();
+        let output = golden.run(&TokenTree::sequence(&ids))?;
+        for (block, resid) in &output.resid_post {
+            golden.assert_rows(&resid.narrow(0, 1499, 1)?, &format!("long.resid_post.{block}"), 0..1, FORWARD_BOUND)?;
+        }
+        let logits = golden.model.logits(&output.last.narrow(0, 1499, 1)?)?;
+        golden.assert_rows(&logits, "long.logits", 0..1, FORWARD_BOUND)?;
+        n_families += 1;
+    }
+    assert_eq!(n_families, 7);
+    Ok(())
+}
+
+/// Weights in bf16 stay within what a run in bf16 costs transformers, and those of these files, which are bf16 values
+/// all, lose nothing.
+#[test]
+fn weights_in_bf16_stay_within_what_bf16_costs_transformers() -> Result<()> {
+    for (checkpoint, goldens) in CHECKPOINTS {
+        let golden = Golden::load_in(DType::BF16, checkpoint, goldens)?;
+        let costs = golden.facts["bf16"].as_object().context("golden.json lists what bf16 costs")?;
+        assert_eq!(costs.len(), N_SEQUENCES * (golden.blocks().len() + 1), "{checkpoint}");
+        for (name, cost) in costs {
+            let (sequence, part) = name.split_once('.').context("a sequence and a part")?;
+            let ids = golden.ids(&format!("{sequence}.input_ids"))?;
+            let output = golden.run(&TokenTree::sequence(&ids))?;
+            let found = match part.strip_prefix("resid_post.") {
+                Some(block) => output.resid_post[block.parse::<usize>()?].1.clone(),
+                None => golden.model.logits(&output.last)?,
+            };
+            let cost = cost.as_f64().context("a cost")?;
+            assert!(cost > 1e-3, "{checkpoint}: {name} costs {cost:e}");
+            golden.assert_rows(&found, name, 0..ids.len(), cost.min(FORWARD_BOUND))?;
         }
     }
     Ok(())

@@ -5,9 +5,12 @@
 
 mod fixture;
 mod forward;
+mod gguf;
 mod gradient;
 mod reply;
+mod templates;
 mod text;
+mod tokenizers;
 
 /// Largest relative deviation of residuals and logits.
 const FORWARD_BOUND: f64 = 1e-5;

@@ -1,10 +1,11 @@
 //! Tokenizer and chat template.
 
 use anyhow::{Context as _, Result};
+use tiller_engine::{DType, Device, Request, TokenTree, load};
 use tiller_protocol::chat::{Role, Turn};
 use tiller_protocol::persona::Placement;
 
-use super::fixture::Golden;
+use super::fixture::{Golden, folder};
 
 fn ids_of(value: &serde_json::Value) -> Result<Vec<u32>> {
     Ok(serde_json::from_value(value["ids"].clone())?)
@@ -69,5 +70,30 @@ fn slots_join_to_the_rendered_chat() -> Result<()> {
             assert_eq!(joined, rendered, "{}: {placement:?}", golden.name);
         }
     }
+    Ok(())
+}
+
+/// Gemma 3's text models share a tokenizer with those that see pictures: its last added tokens have no embedding row.
+#[test]
+fn added_tokens_may_lie_beyond_the_embedding() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    for entry in std::fs::read_dir(folder("llama-tied"))? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), dir.path().join(entry.file_name()))?;
+    }
+    let path = dir.path().join("tokenizer.json");
+    let mut json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&path)?)?;
+    let rows = Golden::load("llama-tied", "llama-tied")?.model.config().vocab_size;
+    let picture = serde_json::json!({"id": rows, "content": "<picture>", "single_word": false, "lstrip": false,
+        "rstrip": false, "normalized": false, "special": true});
+    json["added_tokens"].as_array_mut().context("added_tokens")?.push(picture);
+    std::fs::write(&path, json.to_string())?;
+    let model = load::model(dir.path(), &Device::Cpu, DType::F32, &mut |_, _| true)?;
+    let ids = model.tokenizer().encode("a <picture>")?;
+    assert_eq!(ids.last(), Some(&(rows as u32)));
+    // Such a token cannot be read; that is an error with a reason.
+    let refused = model.forward(&Request::new(&TokenTree::sequence(&ids)));
+    let reason = refused.err().context("a token without an embedding is refused")?.to_string();
+    assert!(reason.contains(&rows.to_string()), "{reason}");
     Ok(())
 }

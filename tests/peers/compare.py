@@ -5,6 +5,7 @@
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -47,15 +48,18 @@ def main() -> None:
     if args.json:
         print(json.dumps({"rounds": args.rounds, "medians": medians, "all": seen}, indent=1))
         return
-    print(f"{'':24} {'Tiller':>12} {'PyTorch f32':>12} {'ratio':>7} {'PyTorch bf16':>13} {'ratio':>7}")
-    for what in FIGURES:
-        name = f"{args.suite}.{what}"
+    print(f"{'':32} {'Tiller':>12} {'PyTorch f32':>12} {'ratio':>7} {'PyTorch bf16':>13} {'ratio':>7}")
+    # With its weights in f32 and, where that is measured, in bf16.
+    for model, what in itertools.product((args.suite, f"{args.suite}-bf16"), FIGURES):
+        name = f"{model}.{what}"
+        if name not in medians:
+            continue
         unit = "tokens/s" if what == "generate" else "s"
         mine, cells = medians[name], []
         for dtype in ("f32", "bf16"):
-            peer = medians[f"{name}.{dtype}"]
+            peer = medians[f"{args.suite}.{what}.{dtype}"]
             cells += [peer, mine / peer if what == "generate" else peer / mine]
-        print(f"{name + ' ' + unit:24} {mine:12.4g} {cells[0]:12.4g} {cells[1]:6.2f}x {cells[2]:13.4g} {cells[3]:6.2f}x")
+        print(f"{name + ' ' + unit:32} {mine:12.4g} {cells[0]:12.4g} {cells[1]:6.2f}x {cells[2]:13.4g} {cells[3]:6.2f}x")
     print("ratio: how many times faster Tiller is; medians over the rounds")
 
 

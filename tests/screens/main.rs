@@ -2,6 +2,8 @@
 //! `TILLER_SHOTS` names a folder, its picture in both themes.
 
 mod desk;
+mod gguf;
+mod models;
 mod samples;
 
 use desk::Desk;
@@ -10,7 +12,7 @@ use egui_kittest::kittest::Queryable as _;
 use tiller_protocol::chat::Side;
 use tiller_protocol::discovery::Heading;
 use tiller_protocol::message::{Command, Event};
-use tiller_protocol::model::ModelSource;
+use tiller_protocol::model::{ModelInfo, ModelSource};
 use tiller_protocol::problem::Problem;
 use tiller_protocol::steering::VectorId;
 
@@ -294,7 +296,36 @@ fn settings() {
             _ => None,
         });
         assert_eq!(zoom, Some(1.25));
+        desk.harness.get_by_role_and_label(Role::ComboBox, "Thinking").click();
+        desk.settle();
+        desk.press("Off");
+        let thinking = desk.harness.state().commands.iter().rev().find_map(|command| match command {
+            Command::SaveSettings(settings) => Some(settings.thinking),
+            _ => None,
+        });
+        assert_eq!(thinking, Some(Some(false)));
     });
+}
+
+#[test]
+fn a_model_without_a_place_for_instructions_says_so_where_they_are_written() {
+    let note = "no place for it: it is put in front of your first message";
+    for folds_system in [false, true] {
+        let mut desk = Desk::open(folds_system);
+        with_library(&mut desk);
+        desk.press("Open the demo model");
+        let info = ModelInfo { folds_system, ..samples::model() };
+        let job = desk.last_job();
+        desk.report(Event::ModelReady { job, info: Box::new(info) });
+        desk.press("Chat");
+        desk.press("System prompt");
+        assert_eq!(desk.harness.query_by_label_contains(note).is_some(), folds_system);
+        if folds_system {
+            desk.shot("chat-system");
+            desk.press("Models");
+            desk.harness.get_by_label_contains("instructions are put in front of the first message");
+        }
+    }
 }
 
 #[test]

@@ -24,8 +24,10 @@ pub(crate) fn model() -> ModelInfo {
         dtype: "f32".to_owned(),
         device: "CPU (2 threads)".to_owned(),
         weights_bytes: 15_400_000,
+        has_gradients: true,
         hash: "9f31c2a4d07be561".to_owned(),
         has_chat_template: true,
+        folds_system: false,
         n_sae_latents: 1024,
         sae_block: Some(3),
     }

@@ -35,6 +35,15 @@ pub enum Request {
         /// Title of the dialog.
         title: String,
     },
+    /// Let the user choose a file; answered by [`crate::App::answer`].
+    PickFile {
+        /// Comes back with the answer.
+        ticket: Ticket,
+        /// Title of the dialog.
+        title: String,
+        /// What the file's name ends in, without the dot.
+        extension: String,
+    },
     /// Let the user choose where to save; answered by [`crate::App::answer`].
     PickSavePath {
         /// Comes back with the answer.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tiller_protocol::message::{Command, JobId, RunSummary};
-use tiller_protocol::model::{ModelInfo, ModelSource};
+use tiller_protocol::model::{LoadOptions, ModelCheck, ModelInfo, ModelSource};
 use tiller_protocol::persona::{PersonaSummary, Placement};
 use tiller_protocol::problem::Problem;
 use tiller_protocol::settings::AppSettings;
@@ -14,6 +14,12 @@ use crate::face::{Machine, Output, Request, Ticket};
 use crate::jobs::{Job, Purpose};
 use crate::page::Page;
 use crate::widgets::toast::Toasts;
+
+/// Facts about a model that is not loaded, or why it cannot be.
+pub(crate) type Check = Result<Box<ModelCheck>, Problem>;
+
+/// Models whose checks are kept.
+const KEPT_CHECKS: usize = 8;
 
 /// What was asked of a dialog that is open.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) settings: AppSettings,
     /// The loaded model.
     pub(crate) model: Option<ModelInfo>,
+    /// What is known of models that are not loaded, the last asked for at the end.
+    checks: Vec<(ModelSource, Check)>,
     /// Speed of the last reply.
     pub(crate) tokens_per_sec: Option<f64>,
     /// Whether a reply was steered in this session.
@@ -96,6 +104,7 @@ impl Shared {
             runs: Vec::new(),
             settings: AppSettings::default(),
             model: None,
+            checks: Vec::new(),
             tokens_per_sec: None,
             steered: false,
             job: None,
@@ -185,14 +194,37 @@ impl Shared {
         self.problems.retain(|(other, _)| std::mem::discriminant(other) != sort);
     }
 
-    /// Loads a model.
+    /// Loads a model if it fits the memory that is free.
     pub(crate) fn load(&mut self, source: ModelSource) {
+        self.load_with(source, LoadOptions::default());
+    }
+
+    /// Loads a model.
+    pub(crate) fn load_with(&mut self, source: ModelSource, options: LoadOptions) {
         let title = match &source {
             ModelSource::Demo => "Opening the demo model".to_owned(),
             ModelSource::Folder(path) => format!("Opening {}", last_part(&path.display().to_string())),
             ModelSource::Hub(id) => format!("Opening {id}"),
         };
-        self.start(Purpose::Load(source.clone()), &title, |job| Command::LoadModel { job, source });
+        self.start(Purpose::Load(source.clone()), &title, |job| Command::LoadModel { job, source, options });
+    }
+
+    /// Takes in what is known about a model that is not loaded.
+    pub(crate) fn checked(&mut self, source: ModelSource, check: Check) {
+        self.checks.retain(|(known, _)| *known != source);
+        self.checks.push((source, check));
+        let surplus = self.checks.len().saturating_sub(KEPT_CHECKS);
+        self.checks.drain(..surplus);
+    }
+
+    /// What is known about a model that is not loaded.
+    pub(crate) fn check_of(&self, source: &ModelSource) -> Option<&Check> {
+        self.checks.iter().find(|(known, _)| known == source).map(|(_, check)| check)
+    }
+
+    /// Whether a model is known not to fit the memory that is free.
+    pub(crate) fn is_too_large(&self, source: &ModelSource) -> bool {
+        matches!(self.check_of(source), Some(Ok(check)) if !check.fits())
     }
 
     /// Extracts a persona's vector.
@@ -220,6 +252,13 @@ impl Shared {
         self.request(Request::PickFolder { ticket, title: "Choose a model folder".to_owned() });
     }
 
+    /// Lets the user choose a GGUF file.
+    pub(crate) fn pick_model_file(&mut self) {
+        let ticket = self.ticket(Pending::ModelFolder);
+        let (title, extension) = ("Choose a GGUF file".to_owned(), "gguf".to_owned());
+        self.request(Request::PickFile { ticket, title, extension });
+    }
+
     /// Lets the user choose where `text` is written.
     pub(crate) fn export_text(&mut self, title: &str, file_name: &str, text: String) {
         let ticket = self.ticket(Pending::Text(text));
@@ -240,7 +279,7 @@ impl Shared {
         Ticket(number)
     }
 
-    /// Takes in the answer to a dialog; a chosen model folder is returned.
+    /// Takes in the answer to a dialog; a chosen model folder or file is returned.
     pub(crate) fn answer(&mut self, ticket: Ticket, path: Option<PathBuf>) -> Option<PathBuf> {
         let pending = self.pending.remove(&ticket.0)?;
         let path = path?;

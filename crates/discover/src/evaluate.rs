@@ -162,8 +162,8 @@ fn choice(model: &Model, question: &Question<'_>, treatment: &Treatment<'_>) -> 
         let whole = model.tokenizer().encode(&format!("{text}{space}{answer}"))?;
         Ok(match whole.strip_prefix(prompt.as_slice()) {
             Some(ids) if !ids.is_empty() => ids.to_vec(),
-            // The last token of the prompt merged with the answer's first: score the answer as it stands alone.
-            _ => model.tokenizer().encode(&format!("{space}{answer}"))?,
+            // The last token of the prompt merged with the answer's first: score the answer by its own tokens.
+            _ => model.tokenizer().encode_continuation(&format!("{space}{answer}"))?,
         })
     };
     let answers = vec![answer(question.persona)?, answer(question.other)?];

@@ -5,25 +5,27 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use crate::cache::{KvCache, KvPart};
+use crate::config::BlockParams;
 use crate::edit::PreparedEdits;
 use crate::error::{EngineError, Result};
 use crate::model::{EarlyExit, Model, Output, Request};
 use crate::ops::attention::{Attention, Heads};
-use crate::ops::rope::Rotation;
+use crate::ops::rope::{Rope, Rotation};
 use crate::plan::Plan;
 use crate::tree::Parent;
 
 /// What stays the same from block to block.
 struct Shared {
     plan: Arc<Plan>,
-    rotation: Rotation,
+    /// For each of the config's rotary settings.
+    rotations: Vec<Rotation>,
     heads: Heads,
 }
 
 impl Shared {
-    fn attention(&self, block: usize) -> Attention {
+    fn attention(&self, block: usize, window: Option<usize>) -> Attention {
         let parts = self.plan.parts.iter().map(|part| part.blocks[block].clone()).collect();
-        Attention { heads: self.heads, plan: Arc::clone(&self.plan), parts }
+        Attention { heads: self.heads, plan: Arc::clone(&self.plan), parts, window }
     }
 }
 
@@ -46,9 +48,10 @@ impl Model {
         let mut captured = vec![None; request.capture.len()];
         let mut kept: Vec<Vec<Tensor>> = vec![Vec::new(); if request.keep_kv { request.tree.nodes().len() } else { 0 }];
         for block in 0..=last_block {
-            let attention = shared.attention(block);
+            let BlockParams { window, rope } = self.config.blocks[block];
+            let attention = shared.attention(block, window);
             let needed = needed_rows(request, &shared.plan, block, last_block);
-            let passed = self.weights.blocks[block].forward(&x, &shared.rotation, &attention, needed)?;
+            let passed = self.weights.blocks[block].forward(&x, &shared.rotations[rope], &attention, needed)?;
             for (node, kept) in shared.plan.nodes.iter().zip(&mut kept) {
                 kept.push(passed.keys_and_values((node.start, node.len), &attention)?);
             }
@@ -76,15 +79,16 @@ impl Model {
     }
 
     fn shared(&self, plan: Plan) -> Shared {
-        let positions = plan.positions();
+        let positions = Arc::new(plan.positions());
         let n_positions = positions.iter().max().map_or(0, |last| last + 1);
-        let rotation = Rotation {
-            table: self.weights.rope.table(n_positions),
-            positions: Arc::new(positions),
+        let rotation = |rope: &Rope| Rotation {
+            table: rope.table(n_positions),
+            positions: Arc::clone(&positions),
             head_dim: self.config.head_dim,
             n_rotated: self.config.n_heads + self.config.n_kv_heads,
         };
-        Shared { plan: Arc::new(plan), rotation, heads: Heads::of(&self.config) }
+        let rotations = self.weights.ropes.iter().map(rotation).collect();
+        Shared { plan: Arc::new(plan), rotations, heads: Heads::of(&self.config) }
     }
 
     /// The last block to run.

@@ -17,7 +17,6 @@ use rayon::prelude::*;
 use crate::edit::Edit;
 use crate::error::{EngineError, Result};
 use crate::model::{EarlyExit, KvCache, Model, Request};
-use crate::ops::linear::{Linear, Orientation};
 use crate::ops::loss::{cross_entropy_known, negative_log_probs};
 use crate::tree::{Parent, TokenTree};
 
@@ -117,8 +116,11 @@ impl TokenGradients {
 ///
 /// # Errors
 /// Members that name missing or unequal nodes, a prompt of one token that cannot be scored while λ is not 0, and
-/// everything [`Model::forward`] refuses.
+/// everything [`Model::forward`] refuses. [`EngineError::NoGradient`] while the weights are quantised.
 pub fn token_gradients(model: &Model, problem: &Problem<'_>, objective: Objective<'_>) -> Result<TokenGradients> {
+    if !model.has_gradients() {
+        return Err(EngineError::NoGradient { format: model.weights_format() });
+    }
     check(problem)?;
     let with_xent = problem.members.iter().any(|member| member.lambda != 0.0);
     let embeds = Var::from_tensor(&model.embed(&problem.tree.ids())?)?;
@@ -189,7 +191,7 @@ fn onehot_gradients(
     let embeds = Tensor::cat(&slots, 0)?;
     let scale = model.config().arch.embed_scale;
     let embeds = if scale == 1.0 { embeds } else { (embeds * scale)? };
-    let dense = Linear::new(model.embedding().clone(), None, Orientation::OutIn).forward(&embeds)?;
+    let dense = model.weights.embed.forward(&embeds)?;
     let Some((scored, nll)) = labels else { return Ok(dense.to_dtype(DType::F32)?) };
     let mut out = dense.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     let nll = nll.to_vec2::<f32>()?;

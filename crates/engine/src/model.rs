@@ -4,7 +4,10 @@
 //! Hugging Face `modeling_llama.py`). What differs between families is in [`crate::config::ArchParams`]. Weights are
 //! plain tensors: no weight gradient is ever computed.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Tensor};
+use tiller_protocol::chat::TemplateOptions;
 
 pub use crate::cache::KvCache;
 use crate::config::ModelConfig;
@@ -107,6 +110,11 @@ impl Model {
         self.template.as_ref()
     }
 
+    /// Tells the chat template, when there is one, other options.
+    pub fn set_template_options(&mut self, options: TemplateOptions) {
+        self.template = self.template.take().map(|template| template.with_options(options));
+    }
+
     /// Where the weights are.
     pub fn device(&self) -> &Device {
         &self.device
@@ -124,12 +132,21 @@ impl Model {
 
     /// Bytes the weights take.
     pub fn weights_bytes(&self) -> u64 {
-        self.n_params() * self.weights.embed.dtype().size_in_bytes() as u64
+        self.weights.formats().iter().map(|(_, bytes)| bytes).sum()
     }
 
-    /// The embedding matrix `[vocab_size, d_model]`, without the architecture's scale. A constant.
-    pub fn embedding(&self) -> &Tensor {
-        &self.weights.embed
+    /// Number format that takes most of the weights' bytes, e.g. `bf16` or `q4_k`.
+    pub fn weights_format(&self) -> &'static str {
+        let mut totals: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (format, bytes) in self.weights.formats() {
+            *totals.entry(format).or_default() += bytes;
+        }
+        totals.into_iter().max_by_key(|(_, bytes)| *bytes).map_or("f32", |(format, _)| format)
+    }
+
+    /// Whether [`crate::gradient`] works with this model: not while its weights are quantised.
+    pub fn has_gradients(&self) -> bool {
+        self.weights.has_gradient()
     }
 
     /// Embedding rows with the architecture's scale applied, `[n, d_model]`.
@@ -138,7 +155,7 @@ impl Model {
     /// [`EngineError::BadRequest`] for an id without a row.
     pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         self.check_ids(ids)?;
-        let rows = self.weights.embed.index_select(&Tensor::new(ids, &self.device)?, 0)?;
+        let rows = self.weights.embed.look_up(ids, &self.device)?;
         let scale = self.config.arch.embed_scale;
         Ok(if scale == 1.0 { rows } else { (rows * scale)? })
     }
@@ -201,8 +218,8 @@ impl Model {
         }
     }
 
-    /// Number format of the weights and activations.
+    /// Number format of the activations.
     pub fn dtype(&self) -> DType {
-        self.weights.embed.dtype()
+        self.weights.dtype
     }
 }

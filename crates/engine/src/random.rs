@@ -4,7 +4,9 @@ use candle_core::{DType, Device};
 
 use crate::config::ModelConfig;
 use crate::error::Result;
+use crate::keep::Keep;
 use crate::model::Model;
+use crate::stored::Stored;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Source, Weights};
 
@@ -27,7 +29,7 @@ impl Noise {
 }
 
 impl Source for Noise {
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Stored> {
         let n = shape.iter().product();
         let (centre, width) = match shape {
             [_] if name.ends_with("norm.weight") => (1.0, 0.1),
@@ -37,7 +39,7 @@ impl Source for Noise {
             [.., n_in] => (0.0, (3.0 / *n_in as f32).sqrt()),
             [] => (0.0, 1.0),
         };
-        Ok((0..n).map(|_| centre + width * self.uniform()).collect())
+        Ok(Stored::F32((0..n).map(|_| centre + width * self.uniform()).collect()))
     }
 }
 
@@ -48,13 +50,16 @@ impl Model {
     /// # Errors
     /// [`crate::EngineError::BadRequest`] for numbers that do not fit each other.
     pub fn random(config: ModelConfig, seed: u64) -> Result<Self> {
-        Self::random_in(config, seed, DType::F32)
+        Self::random_kept(config, seed, Keep::As(DType::F32))
     }
 
-    /// [`Self::random`] in any number format; all but f32 run on stock operations.
-    pub(crate) fn random_in(config: ModelConfig, seed: u64, dtype: DType) -> Result<Self> {
+    /// [`Self::random`] with weights kept in another number format.
+    ///
+    /// # Errors
+    /// As [`Self::random`].
+    pub fn random_kept(config: ModelConfig, seed: u64, keep: Keep) -> Result<Self> {
         config.check()?;
-        let weights = Weights::read(&config, &mut Noise(seed), &Device::Cpu, dtype)?;
+        let weights = Weights::read(&config, &mut Noise(seed), &Device::Cpu, keep)?;
         let tokenizer = Tokenizer::bytes(config.vocab_size)?;
         let eos_ids = config.eos_ids.clone();
         Ok(Self { config, device: Device::Cpu, weights, tokenizer, template: None, eos_ids })

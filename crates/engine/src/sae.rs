@@ -67,10 +67,7 @@ impl Sae {
         let &[d_in, d_sae] = file.shape("W_enc").unwrap_or_default() else {
             return Err(EngineError::BadFile { path: weights_path, reason: "it holds no matrix W_enc".to_owned() });
         };
-        let mut read = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
-            let missing = || EngineError::BadFile { path: weights_path.clone(), reason: format!("it holds no {name}") };
-            file.read(name, shape)?.map(|(_, values)| values).ok_or_else(missing)
-        };
+        let mut read = |name: &str, shape: &[usize]| -> Result<Vec<f32>> { file.read(name, shape)?.1.widened() };
         let stored = Stored {
             enc: crate::weights::transposed(&read("W_enc", &[d_in, d_sae])?, d_sae),
             b_enc: read("b_enc", &[d_sae])?,

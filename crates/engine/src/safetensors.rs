@@ -5,10 +5,13 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use candle_core::DType;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use crate::error::{EngineError, Result};
+use crate::memory::room_for;
+use crate::stored::Stored;
 
 /// One file with its table of contents.
 #[derive(Debug)]
@@ -20,8 +23,9 @@ pub(crate) struct TensorFile {
     start: u64,
 }
 
-/// No header is longer than this (100 MB, the format's own limit).
-const MAX_HEADER: u64 = 100_000_000;
+/// No header of a supported model is longer than a few MB. The format's own limit of 100 MB would let a file of nothing
+/// but names fill the memory.
+const MAX_HEADER: u64 = 16_000_000;
 
 impl TensorFile {
     /// Opens a file and checks that it is as long as its table says.
@@ -40,7 +44,13 @@ impl TensorFile {
         file.read_exact(&mut length).map_err(io)?;
         let length = u64::from_le_bytes(length);
         if length > MAX_HEADER {
-            return Err(bad("it is not a safetensors file".to_owned()));
+            // A text read as a length is astronomically large; a real header is only too long.
+            let reason = if length > size {
+                "it is not a safetensors file".to_owned()
+            } else {
+                format!("its header of {} MB is longer than that of any supported model", length / 1_000_000)
+            };
+            return Err(bad(reason));
         }
         if size < 8 + length {
             return Err(bad("the file is cut short in its header".to_owned()));
@@ -62,18 +72,19 @@ impl TensorFile {
         self.metadata.data_len() as u64
     }
 
-    /// Bytes and values of a tensor of this shape, in f32; `None` when the file does not hold it. Accepts f32, f16
-    /// and bf16.
+    /// Bytes and values of a tensor of this shape. Accepts f32, f16 and bf16.
     ///
     /// # Errors
-    /// [`EngineError::BadTensor`] for another shape or type, [`EngineError::Io`] when reading fails.
-    pub(crate) fn read(&mut self, name: &str, shape: &[usize]) -> Result<Option<(u64, Vec<f32>)>> {
-        let Some(info) = self.metadata.info(name) else { return Ok(None) };
+    /// [`EngineError::BadTensor`] for another shape or type, [`EngineError::BadFile`] when the file does not hold it,
+    /// [`EngineError::Io`] when reading fails.
+    pub(crate) fn read(&mut self, name: &str, shape: &[usize]) -> Result<(u64, Stored)> {
+        let path = self.path.clone();
+        let Some(info) = self.metadata.info(name) else {
+            return Err(EngineError::BadFile { path, reason: format!("it holds no tensor {name}") });
+        };
+        self.check_shape(name, shape)?;
         let mismatch =
-            |expected: String, found: String| EngineError::BadTensor { name: name.to_owned(), expected, found };
-        if info.shape != shape {
-            return Err(mismatch(format!("shape {shape:?}"), format!("{:?}", info.shape)));
-        }
+            |expected: String, found: String| EngineError::BadTensor { path, name: name.to_owned(), expected, found };
         let width = match info.dtype {
             Dtype::F32 => 4,
             Dtype::F16 | Dtype::BF16 => 2,
@@ -83,24 +94,67 @@ impl TensorFile {
         if to - from != width * shape.iter().product::<usize>() {
             return Err(mismatch(format!("{width} bytes a value"), format!("{} bytes in all", to - from)));
         }
-        let mut bytes = vec![0; to - from];
+        let n = shape.iter().product();
+        let at = self.start + from as u64;
+        let values = match dtype {
+            Dtype::F16 => Stored::F16(self.values(at, n)?),
+            Dtype::BF16 => Stored::Bf16(self.values(at, n)?),
+            _ => Stored::F32(self.values(at, n)?),
+        };
+        Ok(((to - from) as u64, values))
+    }
+
+    /// Whether a tensor has this shape; one that is not there has any.
+    ///
+    /// # Errors
+    /// [`EngineError::BadTensor`] for another shape.
+    pub(crate) fn check_shape(&self, name: &str, shape: &[usize]) -> Result<()> {
+        match self.shape(name) {
+            Some(found) if found != shape => Err(EngineError::BadTensor {
+                path: self.path.clone(),
+                name: name.to_owned(),
+                expected: format!("shape {shape:?}"),
+                found: format!("{found:?}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// `n` values from byte `at` on.
+    fn values<T: bytemuck::Pod>(&mut self, at: u64, n: usize) -> Result<Vec<T>> {
+        const { assert!(cfg!(target_endian = "little"), "safetensors holds little-endian values") };
+        room_for::<T>(n)?;
+        let mut values = vec![T::zeroed(); n];
         self.file
-            .seek(SeekFrom::Start(self.start + from as u64))
-            .and_then(|_| self.file.read_exact(&mut bytes))
+            .seek(SeekFrom::Start(at))
+            .and_then(|_| self.file.read_exact(bytemuck::cast_slice_mut(&mut values)))
             .map_err(|source| EngineError::Io { path: self.path.clone(), source })?;
-        Ok(Some((bytes.len() as u64, widened(&bytes, dtype))))
+        Ok(values)
+    }
+
+    /// Bytes of its tensors of one number format.
+    pub(crate) fn bytes_of(&self, dtype: DType) -> u64 {
+        let wanted = match dtype {
+            DType::BF16 => Dtype::BF16,
+            DType::F16 => Dtype::F16,
+            _ => Dtype::F32,
+        };
+        let tensors = self.metadata.tensors().into_values().filter(|info| info.dtype == wanted);
+        tensors.map(|info| (info.data_offsets.1 - info.data_offsets.0) as u64).sum()
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names of its tensors, as they follow each other.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.metadata.offset_keys()
     }
 
     /// Shape of a tensor.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         self.metadata.info(name).map(|info| info.shape.as_slice())
-    }
-}
-
-fn widened(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
-    match dtype {
-        Dtype::F16 => bytes.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
-        Dtype::BF16 => bytes.as_chunks::<2>().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect(),
-        _ => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
     }
 }

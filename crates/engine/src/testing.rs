@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::config::{ArchParams, ModelConfig, RopeScaling};
+use crate::config::{Activation, ArchParams, BlockParams, ModelConfig, RopeParams, RopeScaling};
+use crate::keep::Keep;
 use crate::model::{Model, Request};
 use crate::tree::TokenTree;
 
@@ -21,16 +22,45 @@ pub(crate) fn config() -> ModelConfig {
         context_len: 96,
         tied: true,
         norm_eps: 1e-5,
-        rope_theta: 10_000.0,
-        rope_scaling: RopeScaling::Llama3 {
-            factor: 4.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_context: 32.0,
-        },
-        arch: ArchParams { qkv_bias: true, o_bias: true, norm_offset: 1.0, embed_scale: 1.7 },
+        ropes: vec![RopeParams {
+            theta: 10_000.0,
+            scaling: RopeScaling::Llama3 {
+                factor: 4.0,
+                low_freq_factor: 1.0,
+                high_freq_factor: 4.0,
+                original_context: 32.0,
+            },
+        }],
+        blocks: vec![BlockParams::default(); 3],
+        arch: ArchParams { qkv_bias: true, o_bias: true, norm_offset: 1.0, embed_scale: 1.7, ..ArchParams::LLAMA },
         eos_ids: vec![299],
     }
+}
+
+/// The same with all that other families bring: norms of heads and of what is added, soft caps, another activation,
+/// windows and a second base of the rotary frequencies on two blocks of three.
+pub(crate) fn rich_config() -> ModelConfig {
+    let plain = config();
+    let sliding = |window| BlockParams { window: Some(window), rope: 1 };
+    ModelConfig {
+        ropes: vec![plain.ropes[0], RopeParams { theta: 500.0, scaling: RopeScaling::Linear { factor: 2.0 } }],
+        blocks: vec![sliding(6), sliding(3), BlockParams::default()],
+        arch: ArchParams {
+            qk_norm: true,
+            post_norms: true,
+            activation: Activation::GeluTanh,
+            attn_scalar: Some(20.0),
+            attn_softcap: Some(3.0),
+            final_softcap: Some(8.0),
+            ..plain.arch
+        },
+        ..plain
+    }
+}
+
+/// A model with all features.
+pub(crate) fn rich_model() -> Model {
+    Model::random(rich_config(), 8).unwrap()
 }
 
 pub(crate) fn model() -> Model {
@@ -39,7 +69,12 @@ pub(crate) fn model() -> Model {
 
 /// The same weights in f64, which run on stock operations throughout, as on an accelerator.
 pub(crate) fn stock_model() -> Model {
-    Model::random_in(config(), 7, DType::F64).unwrap()
+    Model::random_kept(config(), 7, Keep::As(DType::F64)).unwrap()
+}
+
+/// The weights of [`rich_model`] in f64.
+pub(crate) fn rich_stock_model() -> Model {
+    Model::random_kept(rich_config(), 8, Keep::As(DType::F64)).unwrap()
 }
 
 /// Repeatable values of size 1.

@@ -1,7 +1,12 @@
 //! The checkpoint's tokenizer.
 
+mod stream;
+
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
+
+pub(crate) use self::stream::StreamDecoder;
 
 use crate::error::{EngineError, Result};
 
@@ -16,6 +21,10 @@ struct Inner {
     added: HashMap<u32, bool>,
     /// One above the largest id.
     len: usize,
+    /// The same without the added tokens.
+    model_len: usize,
+    /// A token that reads the same wherever it stands, and its text.
+    anchor: Option<(u32, String)>,
 }
 
 impl Tokenizer {
@@ -30,8 +39,16 @@ impl Tokenizer {
         tokenizer.with_padding(None);
         let added: HashMap<u32, bool> =
             tokenizer.get_added_tokens_decoder().into_iter().map(|(id, token)| (id, token.special)).collect();
-        let len = tokenizer.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
-        Ok(Self(Arc::new(Inner { tokenizer, added, len })))
+        let vocab = tokenizer.get_vocab(true);
+        let len = vocab.values().max().map_or(0, |&id| id as usize + 1);
+        let model_len = vocab.values().filter(|id| !added.contains_key(id)).max().map_or(0, |&id| id as usize + 1);
+        let anchor = (0..len as u32).filter(|id| !added.contains_key(id)).find_map(|id| {
+            let text = tokenizer.decode(&[id], false).ok()?;
+            let twice = tokenizer.decode(&[id, id], false).ok()?;
+            let is_plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric());
+            (is_plain && twice == text.repeat(2)).then_some((id, text))
+        });
+        Ok(Self(Arc::new(Inner { tokenizer, added, len, model_len, anchor })))
     }
 
     /// A tokenizer whose ids are the bytes of the text, those below `n`.
@@ -67,6 +84,56 @@ impl Tokenizer {
         Ok(self.0.tokenizer.encode_fast(text, false).map_err(|error| failed(&error))?.get_ids().to_vec())
     }
 
+    /// As [`Self::encode`], with the bytes of the text that each token stands for. Tokens that together make one
+    /// character all stand for its bytes; one that the tokenizer put in stands for none.
+    ///
+    /// # Errors
+    /// [`EngineError::Tokenizer`] when the tokenizer library fails.
+    pub fn encode_with_places(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>)> {
+        let encoding = self.0.tokenizer.encode(text, false).map_err(|error| failed(&error))?;
+        let places = encoding.get_offsets().iter().map(|&(start, end)| start..end.max(start)).collect();
+        Ok((encoding.get_ids().to_vec(), places))
+    }
+
+    /// Token ids of a text that continues another one. Some tokenizers put a space in front of a text that begins;
+    /// here they do not.
+    ///
+    /// # Errors
+    /// [`EngineError::Tokenizer`] when the tokenizer library fails.
+    pub fn encode_continuation(&self, text: &str) -> Result<Vec<u32>> {
+        const BEFORE: &str = "a";
+        let alone = self.encode(text)?;
+        if text.is_empty() {
+            return Ok(alone);
+        }
+        let (mut ids, places) = self.encode_with_places(&format!("{BEFORE}{text}"))?;
+        let first = places.iter().position(|place| place.start >= BEFORE.len()).unwrap_or(ids.len());
+        // Unless the text's beginning merged with what was put before it.
+        let is_apart = places[..first].iter().all(|place| place.end <= BEFORE.len());
+        Ok(if is_apart { ids.split_off(first) } else { alone })
+    }
+
+    /// Id of the token that the tokenizer's own rule puts in front of a text (BOS), if it does.
+    ///
+    /// # Errors
+    /// [`EngineError::Tokenizer`] when the tokenizer library fails.
+    pub fn leading_token(&self) -> Result<Option<u32>> {
+        let encoding = self.0.tokenizer.encode_fast("", true).map_err(|error| failed(&error))?;
+        Ok(encoding.get_ids().first().copied())
+    }
+
+    /// Token ids of a text without a chat template: what the tokenizer's own rule puts in front (BOS), and the text.
+    ///
+    /// # Errors
+    /// [`EngineError::Tokenizer`] when the tokenizer library fails.
+    pub fn encode_whole(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.encode(text)?;
+        if let Some(leading) = self.leading_token()?.filter(|leading| ids.first() != Some(leading)) {
+            ids.insert(0, leading);
+        }
+        Ok(ids)
+    }
+
     /// The text of token ids, special tokens included.
     ///
     /// # Errors
@@ -80,15 +147,25 @@ impl Tokenizer {
         self.0.len
     }
 
+    /// Number of ids without the added tokens: one above the largest.
+    pub fn model_len(&self) -> usize {
+        self.0.model_len
+    }
+
     /// Whether there are no ids.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Text of one token as it would be decoded alone; `None` for an id without a token.
+    /// Text of one token as it reads behind other text, its leading space included; `None` for an id without a token.
     pub fn token_text(&self, id: u32) -> Option<String> {
         self.0.tokenizer.id_to_token(id)?;
-        self.0.tokenizer.decode(&[id], false).ok()
+        let decode = |ids: &[u32]| self.0.tokenizer.decode(ids, false).ok();
+        // Many decoders drop a space at the very beginning.
+        match &self.0.anchor {
+            Some((anchor, before)) => decode(&[*anchor, id])?.strip_prefix(before).map(str::to_owned),
+            None => decode(&[id]),
+        }
     }
 
     /// The id of a token written out, e.g. `<|end|>`.
@@ -111,36 +188,5 @@ fn failed(error: &tokenizers::Error) -> EngineError {
     EngineError::Tokenizer(error.to_string())
 }
 
-/// Turns ids that arrive one by one into text, never breaking a character in two.
-#[derive(Debug, Default)]
-pub(crate) struct StreamDecoder {
-    ids: Vec<u32>,
-    /// Ids before this one have been shown.
-    shown_ids: usize,
-    /// Decoding starts here, so that only a few ids are decoded again for each new one.
-    from: usize,
-}
-
-impl StreamDecoder {
-    /// Adds an id and returns the text that has become certain, which may be empty.
-    pub(crate) fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String> {
-        self.ids.push(id);
-        let before = tokenizer.decode(&self.ids[self.from..self.shown_ids])?;
-        let now = tokenizer.decode(&self.ids[self.from..])?;
-        if now.ends_with('\u{fffd}') || now.len() <= before.len() {
-            return Ok(String::new());
-        }
-        let text = now.get(before.len()..).unwrap_or_default().to_owned();
-        self.from = self.shown_ids;
-        self.shown_ids = self.ids.len();
-        Ok(text)
-    }
-
-    /// What is left at the end: an unfinished character, as the tokenizer shows it.
-    pub(crate) fn finish(&mut self, tokenizer: &Tokenizer) -> Result<String> {
-        let before = tokenizer.decode(&self.ids[self.from..self.shown_ids])?;
-        let now = tokenizer.decode(&self.ids[self.from..])?;
-        self.shown_ids = self.ids.len();
-        Ok(now.get(before.len()..).unwrap_or_default().to_owned())
-    }
-}
+#[cfg(test)]
+mod tests;

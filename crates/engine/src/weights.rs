@@ -5,27 +5,51 @@ use rayon::prelude::*;
 
 use crate::config::ModelConfig;
 use crate::error::Result;
+use crate::keep::{Keep, Placer};
+use crate::memory::n_params;
 use crate::ops::block::Block;
-use crate::ops::linear::{Linear, Orientation};
+use crate::ops::linear::Linear;
+use crate::ops::loss::Head;
 use crate::ops::norm::Norm;
+use crate::ops::qk_norm::QkNorm;
 use crate::ops::rope::Rope;
+use crate::stored::Stored;
 
 /// All weights.
 #[derive(Debug)]
 pub(crate) struct Weights {
-    /// `[vocab, d_model]`.
-    pub(crate) embed: Tensor,
+    /// From `d_model` to `vocab`; looked up by row.
+    pub(crate) embed: Linear,
     pub(crate) blocks: Vec<Block>,
     pub(crate) norm: Norm,
-    pub(crate) head: Linear,
-    pub(crate) rope: Rope,
+    pub(crate) head: Head,
+    /// For each of the config's rotary settings.
+    pub(crate) ropes: Vec<Rope>,
+    /// Number format of the activations.
+    pub(crate) dtype: DType,
     tied: bool,
 }
 
 /// Where tensors come from.
 pub(crate) trait Source {
     /// The values of the tensor `name`, which must have this shape.
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Stored>;
+
+    /// Whether there may be a tensor of this name.
+    fn holds(&self, _name: &str) -> bool {
+        true
+    }
+}
+
+/// What the names of the decoder's tensors and the name of the head begin with: of a text model, then of the language
+/// part of a wrapper, as it is written today and as it was written first.
+const PREFIXES: [(&str, &str); 3] =
+    [("model.", ""), ("model.language_model.", ""), ("language_model.model.", "language_model.")];
+
+/// The prefixes that the names of a checkpoint have, given which names it holds; a text model's where none fits.
+pub(crate) fn prefixes(holds: impl Fn(&str) -> bool) -> (&'static str, &'static str) {
+    let fits = |(prefix, _): &(&str, &str)| holds(&format!("{prefix}embed_tokens.weight"));
+    PREFIXES.into_iter().find(fits).unwrap_or(PREFIXES[0])
 }
 
 impl Weights {
@@ -33,89 +57,131 @@ impl Weights {
     ///
     /// # Errors
     /// Those of the source, and of the device.
-    pub(crate) fn read(config: &ModelConfig, source: &mut dyn Source, device: &Device, dtype: DType) -> Result<Self> {
-        let mut reader = Reader { config, source, device, dtype };
+    pub(crate) fn read(config: &ModelConfig, source: &mut dyn Source, device: &Device, keep: Keep) -> Result<Self> {
+        let placer = Placer { device, keep, n_params: n_params(config) };
+        let (prefix, head_prefix) = prefixes(|name| source.holds(name));
+        let dtype = placer.activations();
+        let mut reader = Reader { config, source, placer, prefix };
         let (vocab, d) = (config.vocab_size, config.d_model);
-        let embed = reader.tensor("model.embed_tokens.weight", &[vocab, d])?;
+        let embed = reader.embedding(&format!("{prefix}embed_tokens.weight"), vocab, d)?;
         let blocks = (0..config.n_layers).map(|idx| reader.block(idx)).collect::<Result<_>>()?;
-        let norm = reader.norm("model.norm.weight")?;
-        let head = if config.tied { embed.clone() } else { reader.tensor("lm_head.weight", &[vocab, d])? };
-        let head = Linear::new(head, None, Orientation::OutIn);
-        Ok(Self { embed, blocks, norm, head, rope: Rope::new(config), tied: config.tied })
+        let norm = reader.norm(&format!("{prefix}norm.weight"), d)?;
+        let linear = if config.tied {
+            embed.clone()
+        } else {
+            reader.embedding(&format!("{head_prefix}lm_head.weight"), vocab, d)?
+        };
+        let head = Head { linear, softcap: config.arch.final_softcap.map(|cap| cap as f32) };
+        let ropes = config.ropes.iter().map(|&params| Rope::new(config.head_dim, params)).collect();
+        Ok(Self { embed, blocks, norm, head, ropes, dtype, tied: config.tied })
+    }
+
+    /// Memory taken, by number format: the name and the bytes of each piece.
+    pub(crate) fn formats(&self) -> Vec<(&'static str, u64)> {
+        let head = Some(&self.head.linear).filter(|_| !self.tied);
+        let linears = self.blocks.iter().flat_map(Block::linears).chain(head).chain([&self.embed]);
+        let matrices: Vec<_> = linears.collect();
+        let vectors = self.n_values() - matrices.iter().map(|linear| linear.n_values() as u64).sum::<u64>();
+        let dtype = self.norm.weight.dtype();
+        let vectors = (dtype.as_str(), vectors * dtype.size_in_bytes() as u64);
+        matrices.into_iter().flat_map(Linear::formats).chain([vectors]).collect()
+    }
+
+    /// Whether gradients pass all matrices.
+    pub(crate) fn has_gradient(&self) -> bool {
+        self.blocks.iter().flat_map(Block::linears).chain([&self.head.linear]).all(Linear::has_gradient)
     }
 
     /// Number of parameters.
     pub(crate) fn n_values(&self) -> u64 {
         let blocks: usize = self.blocks.iter().map(Block::n_values).sum();
-        let head = if self.tied { 0 } else { self.head.n_values() };
-        (self.embed.elem_count() + blocks + self.norm.weight.elem_count() + head) as u64
+        let head = if self.tied { 0 } else { self.head.linear.n_values() };
+        (self.embed.n_values() + blocks + self.norm.weight.elem_count() + head) as u64
     }
 }
 
 struct Reader<'a> {
     config: &'a ModelConfig,
     source: &'a mut dyn Source,
-    device: &'a Device,
-    dtype: DType,
+    placer: Placer<'a>,
+    /// Of the decoder's tensors.
+    prefix: &'static str,
 }
 
 impl Reader<'_> {
-    fn place(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
-        Ok(Tensor::from_vec(values, shape, self.device)?.to_dtype(self.dtype)?)
+    fn embedding(&mut self, name: &str, vocab: usize, d_model: usize) -> Result<Linear> {
+        self.placer.embedding(self.source.tensor(name, &[vocab, d_model])?, vocab, d_model)
     }
 
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let values = self.source.tensor(name, shape)?;
-        self.place(values, shape)
-    }
-
-    fn norm(&mut self, name: &str) -> Result<Norm> {
-        let mut values = self.source.tensor(name, &[self.config.d_model])?;
+    fn norm(&mut self, name: &str, width: usize) -> Result<Norm> {
+        let mut values = self.source.tensor(name, &[width])?.widened()?;
         for value in &mut values {
             *value += self.config.arch.norm_offset as f32;
         }
-        Ok(Norm { weight: self.place(values, &[self.config.d_model])?, eps: self.config.norm_eps })
+        Ok(Norm { weight: Tensor::from_vec(values, width, self.placer.device)?, eps: self.config.norm_eps })
     }
 
     /// Projections `(name, n_out)` of the same input side by side.
     fn linear(&mut self, parts: &[(String, usize)], n_in: usize, bias: bool) -> Result<Linear> {
-        let n_out = parts.iter().map(|(_, n)| n).sum();
-        let mut rows = Vec::with_capacity(n_out * n_in);
+        let mut weights = Vec::with_capacity(parts.len());
         let mut biases = Vec::new();
         for (name, n) in parts {
-            rows.extend(self.source.tensor(&format!("{name}.weight"), &[*n, n_in])?);
+            weights.push((self.source.tensor(&format!("{name}.weight"), &[*n, n_in])?, *n));
             if bias {
-                biases.extend(self.source.tensor(&format!("{name}.bias"), &[*n])?);
+                biases.extend(self.source.tensor(&format!("{name}.bias"), &[*n])?.widened()?);
             }
         }
-        let weight = self.place(transposed(&rows, n_in), &[n_in, n_out])?;
-        let bias = if bias { Some(self.place(biases, &[n_out])?) } else { None };
-        Ok(Linear::new(weight, bias, Orientation::InOut))
+        let bias = if bias { Some(self.placer.vector(biases)?) } else { None };
+        self.placer.linear(weights, n_in, bias)
     }
 
     fn block(&mut self, idx: usize) -> Result<Block> {
         let config = self.config;
         let (d, q_dim, kv_dim, wide) =
             (config.d_model, config.n_heads * config.head_dim, config.kv_dim(), config.d_mlp);
-        let name = |part: &str| format!("model.layers.{idx}.{part}");
+        let arch = config.arch;
+        let prefix = self.prefix;
+        let name = |part: &str| format!("{prefix}layers.{idx}.{part}");
+        let norm_name = |part: &str| name(&format!("{part}_layernorm.weight"));
         let qkv = [("q", q_dim), ("k", kv_dim), ("v", kv_dim)].map(|(p, n)| (name(&format!("self_attn.{p}_proj")), n));
         let gate_up = ["gate", "up"].map(|part| (name(&format!("mlp.{part}_proj")), wide));
+        let attn_norm = self.norm(&norm_name("input"), d)?;
+        let qkv = self.linear(&qkv, d, arch.qkv_bias)?;
+        let qk_norm = if arch.qk_norm {
+            let q = self.norm(&name("self_attn.q_norm.weight"), config.head_dim)?;
+            Some(QkNorm { q, k: self.norm(&name("self_attn.k_norm.weight"), config.head_dim)? })
+        } else {
+            None
+        };
+        let o = self.linear(&[(name("self_attn.o_proj"), d)], q_dim, arch.o_bias)?;
+        // With norms on both sides of a sublayer, the names go by the sublayer; else by what comes before.
+        let (post_attn, mlp_norm, post_mlp) = if arch.post_norms {
+            let post_attn = self.norm(&norm_name("post_attention"), d)?;
+            let mlp_norm = self.norm(&norm_name("pre_feedforward"), d)?;
+            (Some(post_attn), mlp_norm, Some(self.norm(&norm_name("post_feedforward"), d)?))
+        } else {
+            (None, self.norm(&norm_name("post_attention"), d)?, None)
+        };
         Ok(Block {
-            attn_norm: self.norm(&name("input_layernorm.weight"))?,
-            qkv: self.linear(&qkv, d, config.arch.qkv_bias)?,
-            o: self.linear(&[(name("self_attn.o_proj"), d)], q_dim, config.arch.o_bias)?,
-            mlp_norm: self.norm(&name("post_attention_layernorm.weight"))?,
+            attn_norm,
+            qkv,
+            qk_norm,
+            o,
+            post_attn,
+            mlp_norm,
             gate_up: self.linear(&gate_up, d, false)?,
+            activation: arch.activation,
             down: self.linear(&[(name("mlp.down_proj"), d)], wide, false)?,
+            post_mlp,
         })
     }
 }
 
 /// Rows `[n, width]` to columns `[width, n]`.
-pub(crate) fn transposed(rows: &[f32], width: usize) -> Vec<f32> {
+pub(crate) fn transposed<T: Copy + Default + Send + Sync>(rows: &[T], width: usize) -> Vec<T> {
     const BLOCK: usize = 16;
     let n = rows.len() / width;
-    let mut out = vec![0.0; rows.len()];
+    let mut out = vec![T::default(); rows.len()];
     out.par_chunks_mut(BLOCK * n).enumerate().for_each(|(block, columns)| {
         let first = block * BLOCK;
         for (i, row) in rows.chunks_exact(width).enumerate() {

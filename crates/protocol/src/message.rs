@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::{EndReason, Sampling, Side, Turn};
 use crate::discovery::{DiscoveryProgress, DiscoverySettings, RunResult};
 use crate::evaluation::Condition;
-use crate::model::{ModelInfo, ModelSource};
+use crate::model::{LoadOptions, ModelCheck, ModelInfo, ModelSource};
 use crate::persona::{PersonaSummary, Placement};
 use crate::problem::Problem;
 use crate::settings::AppSettings;
@@ -31,7 +31,12 @@ pub enum Command {
         job: JobId,
         /// Which one.
         source: ModelSource,
+        /// How.
+        #[serde(default)]
+        options: LoadOptions,
     },
+    /// Say what a model is and whether it fits, without loading it (answered by [`Event::ModelChecked`]). Needs no job.
+    CheckModel(ModelSource),
     /// Free the loaded model.
     UnloadModel,
     /// Extract a persona's direction for every block.
@@ -157,6 +162,13 @@ pub enum Event {
         unit: String,
         /// Seconds since the job began.
         elapsed_secs: f64,
+    },
+    /// What is known about a model that may be loaded.
+    ModelChecked {
+        /// Which one.
+        source: ModelSource,
+        /// The facts, or why it cannot be loaded.
+        check: Result<Box<ModelCheck>, Problem>,
     },
     /// A model is loaded.
     ModelReady {

@@ -31,10 +31,19 @@ pub struct AppSettings {
     pub device: DeviceChoice,
     /// Number format for models loaded from now on.
     pub dtype: DtypeChoice,
+    /// Whether models with such a switch think before they answer; absent leaves it to the model's chat template.
+    pub thinking: Option<bool>,
 }
 
 impl Default for AppSettings {
     fn default() -> Self {
-        Self { format: 1, theme: ThemeChoice::System, zoom: 1.0, device: DeviceChoice::Auto, dtype: DtypeChoice::Auto }
+        Self {
+            format: 1,
+            theme: ThemeChoice::System,
+            zoom: 1.0,
+            device: DeviceChoice::Auto,
+            dtype: DtypeChoice::Auto,
+            thinking: None,
+        }
     }
 }

@@ -2,21 +2,21 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::SystemTime;
 
 use crossbeam_channel::Receiver;
 use tiller_engine::Edit;
 use tiller_protocol::message::{Command, Event, JobId};
-use tiller_protocol::model::ModelSource;
+use tiller_protocol::model::{LoadOptions, ModelSource};
 use tiller_protocol::problem::Problem;
 use tiller_protocol::steering::{Steering, SteeringRow};
 
 use crate::clock::stamp;
 use crate::jobs::material::Shelf;
 use crate::jobs::{EventSink, Sink as _, chat, discover, evaluate, extract};
-use crate::models::{self, Loaded};
+use crate::models::{self, Held, Loaded};
 use crate::studio::{Current, Shared};
 use crate::{io_thread, problem, steering};
 
@@ -53,6 +53,7 @@ struct Engine {
 impl Engine {
     fn unload(&mut self) {
         self.loaded = None;
+        self.shared.set_held(Held::default());
         self.shared.outbox.post(Event::ModelUnloaded);
     }
 
@@ -70,7 +71,7 @@ impl Engine {
     fn carry_out(&mut self, job: JobId, command: Command, sink: &mut EventSink<'_>) -> Result<Event, Problem> {
         let shared = Arc::clone(&self.shared);
         match command {
-            Command::LoadModel { source, .. } => self.load(job, &source, sink),
+            Command::LoadModel { source, options, .. } => self.load((job, &source), options, sink),
             Command::Say { turns, sampling, side_by_side, plain_turns, .. } => {
                 let ask = chat::Ask { turns, sampling, side_by_side, plain_turns };
                 chat::say(self.loaded()?, &ask, &shared.live, &shared.workspace, sink)?;
@@ -106,17 +107,33 @@ impl Engine {
         }
     }
 
-    fn load(&mut self, job: JobId, source: &ModelSource, sink: &mut EventSink<'_>) -> Result<Event, Problem> {
-        let choice = {
-            let settings = self.shared.settings.lock().unwrap_or_else(PoisonError::into_inner);
-            let (device, dtype) = self.shared.choice;
-            (device.unwrap_or(settings.device), dtype.unwrap_or(settings.dtype))
-        };
-        let loaded = models::load(source, &self.shared.assets, choice, sink)?;
+    fn load(
+        &mut self,
+        (job, source): (JobId, &ModelSource),
+        options: LoadOptions,
+        sink: &mut EventSink<'_>,
+    ) -> Result<Event, Problem> {
+        let shared = Arc::clone(&self.shared);
+        let plan = models::plan(source, &shared.assets, shared.choice(), &shared.held())?;
+        if !options.anyway && !plan.check.fits() {
+            // The window learns why, so that it can offer to load it anyway.
+            shared.outbox.post(Event::ModelChecked { source: source.clone(), check: Ok(Box::new(plan.check.clone())) });
+        } else if plan.unload_first || !plan.check.fits() {
+            self.unload_for_room();
+        }
+        let options = LoadOptions { template: shared.template_options(options.template), ..options };
+        let loaded = models::load(&plan, &shared.assets, options, sink)?;
         let info = Box::new(loaded.info.clone());
-        // Only now: a model that cannot be loaded does not cost the one that is there.
+        shared.set_held(Held { device: info.device.clone(), bytes: info.weights_bytes });
+        // Only now: a model that cannot be loaded does not cost the one that is there, if both fit.
         self.loaded = Some(loaded);
         Ok(Event::ModelReady { job, info })
+    }
+
+    fn unload_for_room(&mut self) {
+        if self.loaded.is_some() {
+            self.unload();
+        }
     }
 
     fn loaded(&self) -> Result<&Loaded, Problem> {

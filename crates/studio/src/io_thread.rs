@@ -10,6 +10,7 @@ use tiller_protocol::message::{Command, Event};
 use tiller_protocol::problem::Problem;
 use tiller_protocol::steering::VectorId;
 
+use crate::models;
 use crate::problem;
 use crate::studio::Shared;
 use crate::workspace::atomic;
@@ -35,6 +36,11 @@ fn carry_out(shared: &Shared, command: Command) -> Result<(), Problem> {
     let workspace = &shared.workspace;
     match command {
         Command::Refresh => refresh(shared),
+        Command::CheckModel(source) => {
+            let plan = models::plan(&source, &shared.assets, shared.choice(), &shared.held());
+            let check = plan.map(|plan| Box::new(plan.check));
+            shared.outbox.post(Event::ModelChecked { source, check });
+        }
         Command::OpenRun { id } => {
             let run = workspace.run(&id)?;
             shared.outbox.post(Event::RunLoaded(Box::new(run)));

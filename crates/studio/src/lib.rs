@@ -7,7 +7,9 @@
 //! `models`, `jobs`), `demo` (the main job with its report), [`headless`] (one function for each command).
 
 pub mod assets;
+pub mod catalogue;
 pub mod headless;
+pub mod memory;
 pub mod studio;
 pub mod workspace;
 

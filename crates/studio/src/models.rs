@@ -1,18 +1,23 @@
 //! Loading models.
 
+mod plan;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use tiller_engine::sae::Sae;
-use tiller_engine::{DType, Device, Model, device, load};
-use tiller_protocol::model::{DeviceChoice, DtypeChoice, ModelInfo, ModelSource};
+use tiller_engine::template::SystemRole;
+use tiller_engine::{Device, Model, device, load};
+use tiller_protocol::model::{LoadOptions, ModelInfo, ModelSource};
 use tiller_protocol::problem::Problem;
 
 use crate::assets::Assets;
 use crate::jobs::Sink;
 use crate::problem;
+
+pub(crate) use plan::{Held, Plan, plan};
 
 /// Bytes hashed between two looks at the stop flag.
 const HASH_CHUNK: usize = 1 << 20;
@@ -28,44 +33,46 @@ pub(crate) struct Loaded {
     pub(crate) sae: Option<Sae>,
 }
 
-/// Loads a model. Progress is counted in bytes: half for the hash, half for the weights.
+/// Loads a model as planned. Progress is counted in bytes: half for the hash, half for the weights.
 ///
 /// # Errors
-/// A model that is not there, broken, unknown, or does not fit the device; or a stop.
+/// A model that is broken or, without [`LoadOptions::anyway`], does not fit the memory; or a stop.
 pub(crate) fn load(
-    source: &ModelSource,
+    plan: &Plan,
     assets: &Result<Assets, Problem>,
-    (device, dtype): (DeviceChoice, DtypeChoice),
+    options: LoadOptions,
     sink: &mut dyn Sink,
 ) -> Result<Loaded, Problem> {
-    let dir = folder(source, assets)?;
-    let device = device::open(device).map_err(|error| problem::engine(&error))?;
-    let dtype = device::dtype(dtype, &device);
-    let files = load::weight_files(&dir).map_err(|error| problem::engine(&error))?;
+    let Plan { dir, device, keep, check, .. } = plan;
+    if !options.anyway && !check.fits() {
+        return Err(problem::does_not_fit(check));
+    }
+    let files = load::weight_files(dir).map_err(|error| problem::engine(&error))?;
     let hash = hash(&files, sink)?;
     let mut progress = |done: u64, total: u64| {
         sink.step((total + done) as usize, 2 * total as usize, "bytes");
         !sink.is_stopped()
     };
-    let model = load::model(&dir, &device, dtype, &mut progress).map_err(|error| problem::engine(&error))?;
-    let sae = match (source, assets) {
+    let mut model = load::model(dir, device, *keep, &mut progress).map_err(|error| problem::engine(&error))?;
+    model.set_template_options(options.template);
+    let sae = match (&check.source, assets) {
         (ModelSource::Demo, Ok(assets)) if assets.demo_sae().join("cfg.json").is_file() => {
-            Some(Sae::load(&assets.demo_sae(), &device).map_err(|error| problem::engine(&error))?)
+            Some(Sae::load(&assets.demo_sae(), device).map_err(|error| problem::engine(&error))?)
         }
         _ => None,
     };
-    let info = info(source, &dir, &model, sae.as_ref(), hash);
+    let info = info(&check.source, dir, &model, sae.as_ref(), hash);
     Ok(Loaded { model, info, sae })
 }
 
-/// The folder of a source.
+/// The folder of a source, or its GGUF file.
 ///
 /// # Errors
-/// A folder that is not there, or a hub model that is not in the local cache.
+/// A folder or file that is not there, or a hub model that is not in the local cache.
 pub(crate) fn folder(source: &ModelSource, assets: &Result<Assets, Problem>) -> Result<PathBuf, Problem> {
     match source {
         ModelSource::Demo => assets.as_ref().map(Assets::demo_model).map_err(Clone::clone),
-        ModelSource::Folder(dir) if dir.is_dir() => Ok(dir.clone()),
+        ModelSource::Folder(path) if path.is_dir() || is_gguf(path) => Ok(path.clone()),
         ModelSource::Folder(dir) => Err(problem::no_folder(dir)),
         ModelSource::Hub(id) => {
             let cache = hf_hub::Cache::from_env();
@@ -105,15 +112,40 @@ fn hash(files: &[PathBuf], sink: &mut dyn Sink) -> Result<String, Problem> {
     Ok(format!("{head:016x}"))
 }
 
-fn info(source: &ModelSource, dir: &Path, model: &Model, sae: Option<&Sae>, hash: String) -> ModelInfo {
-    let config = model.config();
-    let name = match source {
+/// Name for people.
+fn name(source: &ModelSource, dir: &Path) -> String {
+    match source {
         ModelSource::Demo => "Tiller demo".to_owned(),
         ModelSource::Hub(id) => id.rsplit('/').next().unwrap_or(id).to_owned(),
-        ModelSource::Folder(_) => dir.file_name().map_or_else(|| "model".to_owned(), |n| n.to_string_lossy().into()),
-    };
+        ModelSource::Folder(_) => {
+            let name = dir.file_name().map_or_else(|| "model".to_owned(), |n| n.to_string_lossy().into_owned());
+            if is_gguf(dir) { gguf_stem(&name).to_owned() } else { name }
+        }
+    }
+}
+
+/// A file that ends in `.gguf`.
+fn is_gguf(path: &Path) -> bool {
+    path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+}
+
+/// The name of a GGUF file without its ending and without `-00001-of-00003`.
+fn gguf_stem(name: &str) -> &str {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    match stem.rsplit_once("-of-") {
+        Some((front, count)) if is_number(count) => match front.rsplit_once('-') {
+            Some((name, number)) if is_number(number) => name,
+            _ => stem,
+        },
+        _ => stem,
+    }
+}
+
+fn info(source: &ModelSource, dir: &Path, model: &Model, sae: Option<&Sae>, hash: String) -> ModelInfo {
+    let config = model.config();
     ModelInfo {
-        name,
+        name: name(source, dir),
         source: source.clone(),
         architecture: config.architecture.clone(),
         n_layers: config.n_layers,
@@ -122,18 +154,16 @@ fn info(source: &ModelSource, dir: &Path, model: &Model, sae: Option<&Sae>, hash
         vocab_size: config.vocab_size,
         context_len: config.context_len,
         n_params: model.n_params(),
-        dtype: dtype_name(model.dtype()).to_owned(),
+        dtype: model.weights_format().to_owned(),
         device: device::label(model.device()),
         weights_bytes: model.weights_bytes(),
+        has_gradients: model.has_gradients(),
         hash,
         has_chat_template: model.template().is_some(),
+        folds_system: model.template().is_some_and(|template| *template.system_role() != SystemRole::Kept),
         n_sae_latents: sae.map_or(0, Sae::d_sae),
         sae_block: sae.map(|sae| sae.site().block()),
     }
-}
-
-fn dtype_name(dtype: DType) -> &'static str {
-    dtype.as_str()
 }
 
 impl Loaded {
@@ -155,6 +185,8 @@ impl Loaded {
 
 #[cfg(test)]
 mod tests {
+    use tiller_protocol::model::{DeviceChoice, DtypeChoice};
+
     use super::*;
     use crate::jobs::tests::Quiet;
 
@@ -162,10 +194,23 @@ mod tests {
     fn the_demo_model_loads() {
         let assets = Assets::find();
         let choice = (DeviceChoice::Cpu, DtypeChoice::Auto);
-        let loaded = load(&ModelSource::Demo, &assets, choice, &mut Quiet::default()).unwrap();
+        let plan = plan(&ModelSource::Demo, &assets, choice, &Held::default()).unwrap();
+        let loaded = load(&plan, &assets, LoadOptions::default(), &mut Quiet::default()).unwrap();
         assert_eq!(loaded.info.hash.len(), 16);
         assert!(loaded.info.has_chat_template && loaded.info.n_sae_latents > 0);
         assert_eq!((loaded.info.n_layers, loaded.info.dtype.as_str()), (6, "f32"));
+    }
+
+    #[test]
+    fn a_model_that_does_not_fit_is_refused_unless_it_is_wanted_anyway() {
+        let assets = Assets::find();
+        let choice = (DeviceChoice::Cpu, DtypeChoice::Auto);
+        let mut plan = plan(&ModelSource::Demo, &assets, choice, &Held::default()).unwrap();
+        plan.check.free_bytes = Some(plan.check.need.to_chat() - 1);
+        let refused = load(&plan, &assets, LoadOptions::default(), &mut Quiet::default()).unwrap_err();
+        assert_eq!(refused, problem::does_not_fit(&plan.check));
+        let options = LoadOptions { anyway: true, ..LoadOptions::default() };
+        assert!(load(&plan, &assets, options, &mut Quiet::default()).is_ok());
     }
 
     #[test]
@@ -175,6 +220,18 @@ mod tests {
         assert!(folder(&hub, &assets).unwrap_err().next_step.contains("hf download nobody/no-such-model"));
         let gone = ModelSource::Folder("/no/such/folder".into());
         assert!(folder(&gone, &assets).unwrap_err().cause.contains("/no/such/folder"));
+    }
+
+    #[test]
+    fn a_gguf_file_is_named_without_its_parts() {
+        for (file, name) in [
+            ("Qwen2.5-7B-Q4_K_M.gguf", "Qwen2.5-7B-Q4_K_M"),
+            ("big-00002-of-00003.gguf", "big"),
+            ("top-of-00003.gguf", "top-of-00003"),
+            ("one-of-a-kind.GGUF", "one-of-a-kind"),
+        ] {
+            assert_eq!(gguf_stem(file), name);
+        }
     }
 
     #[test]

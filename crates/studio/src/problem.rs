@@ -4,12 +4,17 @@
 //! [`engine`] and [`discover`]; everything studio itself can meet has a function here, so that the wording can be
 //! read, compared and tested together.
 
+mod memory;
+mod weights;
+
 use std::io;
 use std::path::Path;
 
 use tiller_discover::DiscoverError;
 use tiller_engine::EngineError;
 use tiller_protocol::problem::Problem;
+
+pub(crate) use memory::{amount, does_not_fit, no_room};
 
 /// What to do when a calculation fails for a reason that Tiller did not foresee.
 const REPORT_IT: &str = "Try again. If it happens again, report it together with the cause above.";
@@ -27,13 +32,22 @@ pub(crate) fn engine(error: &EngineError) -> Problem {
         EngineError::BadFile { path, reason } => bad_model_file(path, reason),
         EngineError::UnknownArchitecture(name) => Problem::new(
             "This kind of model is not supported",
-            format!("The config.json names the architecture \u{201c}{name}\u{201d}, which this version cannot run."),
-            "Choose a model whose config.json says LlamaForCausalLM.",
+            format!("It names the architecture \u{201c}{name}\u{201d}, which this version cannot run."),
+            "Choose a model of one of these families: Llama 3, Mistral, Qwen2.5, Qwen3, Gemma 2, Gemma 3.",
         ),
-        EngineError::BadTensor { name, expected, found } => Problem::new(
+        EngineError::BadTensor { path, name, expected, found } => Problem::new(
             "The weights do not fit the model",
-            format!("Tensor {name} should be {expected} but is {found}."),
+            format!("{}: tensor {name} should be {expected} but is {found}.", path.display()),
             "Check that config.json and the weight files belong together, or fetch the model again.",
+        ),
+        EngineError::NotFinite { .. } | EngineError::MissingTensors { .. } | EngineError::DuplicateTensor { .. } => {
+            weights::tell(error)
+        }
+        EngineError::OtherTokenizer { dir, found } => Problem::new(
+            "The tokenizer has a form that cannot be read",
+            format!("{} holds {found}, but no tokenizer.json.", dir.display()),
+            "Fetch tokenizer.json from where the model was published. If there is none, transformers writes it: \
+             AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER).",
         ),
         EngineError::TokenizerMismatch(reason) => Problem::new(
             "The tokenizer does not fit the model",
@@ -55,6 +69,7 @@ pub(crate) fn engine(error: &EngineError) -> Problem {
             format!("It takes {len} tokens; the model can read {max}."),
             "Shorten the text, or start a new conversation.",
         ),
+        EngineError::NoGradient { format } => no_gradient(format),
         EngineError::BadRequest(reason) => Problem::new(
             "The model cannot do this",
             format!("{}.", capital(reason)),
@@ -65,6 +80,7 @@ pub(crate) fn engine(error: &EngineError) -> Problem {
             format!("{name}: {reason}."),
             "Choose another device in Settings (or --device cpu) and load the model again.",
         ),
+        EngineError::OutOfMemory { device, needed, free } => memory::out_of_memory(device, *needed, *free),
         EngineError::Stopped => stopped(),
         EngineError::Candle(error) => {
             Problem::new("The calculation failed", format!("{}.", capital(&error.to_string())), REPORT_IT)
@@ -99,14 +115,16 @@ pub(crate) fn discover(error: &DiscoverError) -> Problem {
     }
 }
 
-/// A model file whose content is wrong; truncated safetensors and bad JSON get their own words.
+/// A model file whose content is wrong; what is cut short and the configuration get their own words.
 fn bad_model_file(path: &Path, reason: &str) -> Problem {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (title, next_step) = if name.ends_with(".safetensors") {
+    let (title, next_step) = if reason.contains("cut short") {
         (
             "A weight file is damaged",
-            "The file is probably cut short: fetch it again and compare its size with the original.",
+            "Fetch the file again and compare its size with the original.",
         )
+    } else if name.ends_with(".safetensors") {
+        ("A weight file is not usable", "Fetch the file again from where the model was published.")
     } else if name == "config.json" {
         ("The model's config.json is not usable", "Replace config.json by the one that was published with the weights.")
     } else {
@@ -341,9 +359,19 @@ pub(crate) fn not_in_cache(id: &str, cache: &Path) -> Problem {
 /// A folder that is not there.
 pub(crate) fn no_folder(path: &Path) -> Problem {
     Problem::new(
-        "The model's folder is not there",
-        format!("{} is not a folder.", path.display()),
-        "Choose a folder that holds config.json, tokenizer.json and the safetensors files.",
+        "The model is not there",
+        format!("{} is neither a folder nor a GGUF file.", path.display()),
+        "Choose a folder that holds config.json, tokenizer.json and the safetensors files, or a file that ends in .gguf.",
+    )
+}
+
+/// A gradient asked of quantised weights.
+pub(crate) fn no_gradient(format: &str) -> Problem {
+    Problem::new(
+        "Quantised weights have no gradient",
+        format!("Searching for prompts needs gradients; this model's weights are kept in quantised blocks ({format})."),
+        "Open it again with the number format f32 or bf16 (--dtype f32), which expands the blocks and takes more memory, \
+         or open the full checkpoint.",
     )
 }
 

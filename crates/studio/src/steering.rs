@@ -99,8 +99,10 @@ pub(crate) mod tests {
             dtype: "f32".to_owned(),
             device: "CPU".to_owned(),
             weights_bytes: 40,
+            has_gradients: true,
             hash: "0123456789abcdef".to_owned(),
             has_chat_template: true,
+            folds_system: false,
             n_sae_latents: 0,
             sae_block: None,
         }

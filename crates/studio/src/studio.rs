@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
+use tiller_protocol::chat::TemplateOptions;
 use tiller_protocol::message::{Command, Event, JobId};
 use tiller_protocol::model::{DeviceChoice, DtypeChoice};
 use tiller_protocol::problem::Problem;
@@ -18,6 +19,7 @@ use tiller_protocol::settings::AppSettings;
 use crate::assets::Assets;
 use crate::library::Library;
 use crate::live::LiveSteering;
+use crate::models::Held;
 use crate::outbox::{Outbox, Wake};
 use crate::workspace::Workspace;
 use crate::{engine_thread, io_thread, problem};
@@ -34,6 +36,8 @@ pub struct StudioOptions {
     pub device: Option<DeviceChoice>,
     /// Number format of the weights, in place of the one in the settings.
     pub dtype: Option<DtypeChoice>,
+    /// What chat templates are told; what it leaves open, the settings say.
+    pub template: TemplateOptions,
 }
 
 /// The application without a window.
@@ -59,8 +63,11 @@ pub(crate) struct Shared {
     /// Settings as last saved.
     pub(crate) settings: Mutex<AppSettings>,
     /// Device and number format asked for at the start, before the settings.
-    pub(crate) choice: (Option<DeviceChoice>, Option<DtypeChoice>),
+    choice: (Option<DeviceChoice>, Option<DtypeChoice>),
+    /// What chat templates were asked to be told at the start.
+    template: TemplateOptions,
     current: Mutex<Option<Current>>,
+    held: Mutex<Held>,
 }
 
 /// The job that runs or is about to.
@@ -103,6 +110,31 @@ impl Shared {
         Ok(())
     }
 
+    /// Device and number format for the next model.
+    pub(crate) fn choice(&self) -> (DeviceChoice, DtypeChoice) {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.choice.0.unwrap_or(settings.device), self.choice.1.unwrap_or(settings.dtype))
+    }
+
+    /// What the chat template of the next model is told, where `asked` leaves it open.
+    pub(crate) fn template_options(&self, asked: TemplateOptions) -> TemplateOptions {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        TemplateOptions {
+            thinking: asked.thinking.or(self.template.thinking).or(settings.thinking),
+            date: asked.date.or(self.template.date),
+        }
+    }
+
+    /// Memory that the loaded model would give back.
+    pub(crate) fn held(&self) -> Held {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how much the loaded model takes; nothing by default.
+    pub(crate) fn set_held(&self, held: Held) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
     /// Neutral user texts.
     ///
     /// # Errors
@@ -135,7 +167,9 @@ impl Studio {
             live: LiveSteering::default(),
             settings: Mutex::new(settings),
             choice: (options.device, options.dtype),
+            template: options.template,
             current: Mutex::new(None),
+            held: Mutex::default(),
         });
         if let Some(problem) = notice {
             shared.fail(None, problem);
@@ -201,6 +235,7 @@ impl Studio {
             Command::Evaluate { job, persona, .. } => Some((*job, format!("Measuring {}", title_case(persona)))),
             Command::Say { job, .. } => Some((*job, "Replying".to_owned())),
             Command::Refresh
+            | Command::CheckModel(_)
             | Command::UnloadModel
             | Command::SetSteering(_)
             | Command::Cancel(_)
@@ -255,7 +290,9 @@ pub(crate) mod tests_support {
             live: LiveSteering::default(),
             settings: Mutex::default(),
             choice: (None, None),
+            template: TemplateOptions::default(),
             current: Mutex::default(),
+            held: Mutex::default(),
         };
         shared.begin_job(JobId(1), title.to_owned()).expect("nothing else runs");
         let current = shared.current().expect("the job has begun");

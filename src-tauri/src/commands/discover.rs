@@ -15,7 +15,7 @@ use crate::output::Ended;
 /// Options of `tiller discover`.
 #[derive(Args, Debug)]
 pub(crate) struct DiscoverArgs {
-    /// `demo`, a checkpoint folder, or a hub id.
+    /// `demo`, a checkpoint folder, a GGUF file, or a hub id.
     #[arg(long, default_value = "demo", value_parser = cli::model)]
     model: ModelSource,
     /// Settings of the run as TOML; what is missing takes the desktop preset.

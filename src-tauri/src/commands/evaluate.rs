@@ -18,7 +18,7 @@ use crate::output::Ended;
 /// Options of `tiller evaluate`.
 #[derive(Args, Debug)]
 pub(crate) struct EvaluateArgs {
-    /// `demo`, a checkpoint folder, or a hub id.
+    /// `demo`, a checkpoint folder, a GGUF file, or a hub id.
     #[arg(long, value_parser = cli::model)]
     model: ModelSource,
     /// Items, one JSON object a line.

@@ -15,7 +15,7 @@ use crate::output::Ended;
 /// Options of `tiller extract`.
 #[derive(Args, Debug)]
 pub(crate) struct ExtractArgs {
-    /// `demo`, a checkpoint folder, or a hub id.
+    /// `demo`, a checkpoint folder, a GGUF file, or a hub id.
     #[arg(long, value_parser = cli::model)]
     model: ModelSource,
     /// Persona by id, or the path of its TOML file.

@@ -14,7 +14,7 @@ use crate::output::{self, Ended};
 /// Options of `tiller generate`.
 #[derive(Args, Debug)]
 pub(crate) struct GenerateArgs {
-    /// `demo`, a checkpoint folder, or a hub id.
+    /// `demo`, a checkpoint folder, a GGUF file, or a hub id.
     #[arg(long, value_parser = cli::model)]
     model: ModelSource,
     /// System text.
@@ -73,6 +73,9 @@ pub(crate) fn run(args: &GenerateArgs, context: &Context) -> Result<Ended, Failu
     })?;
     written?;
     context.print(&result, "\n")?;
+    if result.folded_system {
+        output::to_stderr("The model's chat template has no place for a system text: it was put before the user's.\n");
+    }
     let stopped = result.reason == tiller_protocol::chat::EndReason::Stopped;
     Ok(Ended::from_stopped(stopped))
 }

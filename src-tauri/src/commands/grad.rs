@@ -13,7 +13,7 @@ use crate::output::Ended;
 /// Options of `tiller grad`.
 #[derive(Args, Debug)]
 pub(crate) struct GradArgs {
-    /// `demo`, a checkpoint folder, or a hub id.
+    /// `demo`, a checkpoint folder, a GGUF file, or a hub id.
     #[arg(long, value_parser = cli::model)]
     model: ModelSource,
     /// Token ids, with commas between.

@@ -7,12 +7,14 @@ pub(crate) mod evaluate;
 pub(crate) mod extract;
 pub(crate) mod generate;
 pub(crate) mod grad;
+pub(crate) mod model;
 mod steering;
 pub(crate) mod trace;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tiller_protocol::model::LoadOptions;
 use tiller_protocol::problem::Problem;
 use tiller_studio::headless::{self, Watch};
 
@@ -63,6 +65,7 @@ pub(crate) fn run(command: &Command, global: &Global) -> ExitCode {
             workspace: global.workspace.clone(),
             device: global.device,
             dtype: global.dtype,
+            load: LoadOptions { anyway: global.load_anyway, template: global.template() },
             watch,
         },
         json: global.json,
@@ -79,6 +82,7 @@ pub(crate) fn run(command: &Command, global: &Global) -> ExitCode {
 fn dispatch(command: &Command, context: &Context) -> Result<Ended, Failure> {
     match command {
         Command::Demo(args) => demo::run(args, context),
+        Command::Model(args) => model::run(args, context),
         Command::Trace(args) => trace::run(args, context),
         Command::Grad(args) => grad::run(args, context),
         Command::Extract(args) => extract::run(args, context),

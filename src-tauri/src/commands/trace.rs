@@ -17,7 +17,7 @@ use crate::output::Ended;
 /// Options of `tiller trace`.
 #[derive(Args, Debug)]
 pub(crate) struct TraceArgs {
-    /// `demo`, a checkpoint folder, or a hub id.
+    /// `demo`, a checkpoint folder, a GGUF file, or a hub id.
     #[arg(long, value_parser = cli::model)]
     model: ModelSource,
     #[command(flatten)]

@@ -40,6 +40,7 @@ impl App {
                     current.progress((done, total), unit, elapsed_secs);
                 }
             }
+            Event::ModelChecked { source, check } => shared.checked(source, check),
             Event::ModelReady { job, info } => self.model_ready(job, *info),
             Event::VectorReady { job, info } => self.vector_ready(job, *info),
             Event::Discovery { job, progress } => {

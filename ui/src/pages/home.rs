@@ -4,7 +4,7 @@ use egui::{Align, Layout, Ui};
 use egui_material_icons::icons::{ICON_CHECK, ICON_DEPLOYED_CODE, ICON_FOLDER_OPEN, ICON_MEMORY};
 use tiller_protocol::discovery::{Heading, Method};
 use tiller_protocol::message::RunSummary;
-use tiller_protocol::model::ModelSource;
+use tiller_protocol::model::{LoadOptions, ModelSource};
 
 use crate::icon;
 use crate::jobs::Purpose;
@@ -103,18 +103,19 @@ fn start_here(ui: &mut Ui, shared: &mut Shared) {
     });
 }
 
-/// The panel of a model that could not be opened; with a way to try again.
+/// The panel of a model that could not be opened; with a way to try again, or to load it although it does not fit.
 pub(crate) fn failed_load(
     ui: &mut Ui,
     shared: &mut Shared,
     purpose: &Purpose,
     failure: &tiller_protocol::problem::Problem,
 ) {
-    let retry = shared.busy().is_none().then_some("Try again");
-    match problem::show(ui, failure, retry) {
+    let anyway = matches!(purpose, Purpose::Load(source) if shared.is_too_large(source));
+    let action = if anyway { "Load anyway" } else { "Try again" };
+    match problem::show(ui, failure, shared.busy().is_none().then_some(action)) {
         Some(problem::Answer::Act) => {
             if let Purpose::Load(source) = purpose {
-                shared.load(source.clone());
+                shared.load_with(source.clone(), LoadOptions { anyway, ..LoadOptions::default() });
             }
         }
         Some(problem::Answer::Dismiss) => shared.clear_problem(purpose),

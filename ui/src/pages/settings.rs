@@ -33,20 +33,8 @@ pub(crate) fn show(ui: &mut Ui, shared: &mut Shared) {
         });
         ui.add_space(space::S);
         card::titled(ui, "Models", |ui| {
-            field::show(ui, "Device", "Takes effect with the next model that is opened.", |ui| {
-                let options = devices(shared);
-                field::choice(ui, "Device", &mut shared.settings.device, &options, 260.0);
-            });
-            let help = "Automatic keeps 32-bit floats on the processor and the checkpoint's own format elsewhere.";
-            field::show(ui, "Number format", help, |ui| {
-                let options = [
-                    (DtypeChoice::Auto, "Automatic".to_owned()),
-                    (DtypeChoice::F32, "f32".to_owned()),
-                    (DtypeChoice::Bf16, "bf16".to_owned()),
-                    (DtypeChoice::F16, "f16".to_owned()),
-                ];
-                field::choice(ui, "Number format", &mut shared.settings.dtype, &options, 260.0);
-            });
+            device_and_format(ui, shared, "Takes effect with the next model that is opened.");
+            thinking(ui, shared);
         });
         if shared.settings != before {
             shared.save_settings();
@@ -58,9 +46,39 @@ pub(crate) fn show(ui: &mut Ui, shared: &mut Shared) {
     });
 }
 
+/// The switch that some chat templates have.
+fn thinking(ui: &mut Ui, shared: &mut Shared) {
+    let help = "Whether models whose chat template has such a switch, like Qwen3, think before they answer. Takes \
+                effect with the next model that is opened.";
+    field::show(ui, "Thinking", help, |ui| {
+        let options =
+            [(None, "As the model has it".to_owned()), (Some(true), "On".to_owned()), (Some(false), "Off".to_owned())];
+        field::choice(ui, "Thinking", &mut shared.settings.thinking, &options, 260.0);
+    });
+}
+
+/// Where models run and how their weights are kept; used by the page Models, too.
+pub(crate) fn device_and_format(ui: &mut Ui, shared: &mut Shared, device_help: &str) {
+    field::show(ui, "Device", device_help, |ui| {
+        let options = devices(shared);
+        field::choice(ui, "Device", &mut shared.settings.device, &options, 260.0);
+    });
+    let help = "Automatic keeps what the file holds where that pays, and 32-bit floats elsewhere on the processor. Any \
+                other choice expands quantised weights, which searching for prompts needs.";
+    field::show(ui, "Number format", help, |ui| {
+        let options = [
+            (DtypeChoice::Auto, "Automatic".to_owned()),
+            (DtypeChoice::F32, "f32".to_owned()),
+            (DtypeChoice::Bf16, "bf16".to_owned()),
+            (DtypeChoice::F16, "f16".to_owned()),
+        ];
+        field::choice(ui, "Number format", &mut shared.settings.dtype, &options, 260.0);
+    });
+}
+
 fn devices(shared: &Shared) -> Vec<(DeviceChoice, String)> {
     let mut options = vec![
-        (DeviceChoice::Auto, "Automatic (the best present)".to_owned()),
+        (DeviceChoice::Auto, "Automatic (the best that it fits)".to_owned()),
         (DeviceChoice::Cpu, "Processor".to_owned()),
     ];
     for (index, name) in shared.machine.accelerators.iter().enumerate() {

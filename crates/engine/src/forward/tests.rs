@@ -2,8 +2,8 @@ use tiller_protocol::steering::Positions;
 
 use crate::edit::Edit;
 use crate::error::EngineError;
-use crate::model::{EarlyExit, KvCache, Request};
-use crate::testing::{close, ids, logits, model, noise, stock_model};
+use crate::model::{EarlyExit, KvCache, Model, Request};
+use crate::testing::{close, ids, logits, model, noise, rich_model, rich_stock_model, stock_model};
 use crate::tree::{Node, Parent, TokenTree};
 
 fn node(parent: Parent, ids: &[u32]) -> Node {
@@ -12,7 +12,12 @@ fn node(parent: Parent, ids: &[u32]) -> Node {
 
 #[test]
 fn a_tree_equals_its_plain_sequences() {
-    let model = model();
+    for model in [model(), rich_model()] {
+        check_tree(&model);
+    }
+}
+
+fn check_tree(model: &Model) {
     let (stem, left, right) = (ids(9, 1), ids(6, 2), ids(4, 3));
     let mut tree = TokenTree::new();
     let root = tree.push(node(Parent::Root, &stem));
@@ -26,7 +31,7 @@ fn a_tree_equals_its_plain_sequences() {
         (b, [&stem[..5], &right].concat()),
         (c, [&stem[..], &left[..2], &right].concat()),
     ] {
-        let plain = logits(&model, &path);
+        let plain = logits(model, &path);
         let n = tree.nodes()[idx].ids.len();
         let rows = all.narrow(0, tree.offset(idx), n).unwrap();
         close(&rows, &plain.narrow(0, path.len() - n, n).unwrap(), 3e-6);
@@ -37,14 +42,19 @@ fn a_tree_equals_its_plain_sequences() {
         next.push(node(Parent::Cache(0), &[8, 9]));
         let caches = [&out.caches[idx]];
         let continued = model.forward(&Request { caches: &caches, ..Request::new(&next) }).unwrap();
-        let expected = logits(&model, &more).narrow(0, path.len(), 2).unwrap();
+        let expected = logits(model, &more).narrow(0, path.len(), 2).unwrap();
         close(&model.logits(&continued.last).unwrap(), &expected, 3e-6);
     }
 }
 
 #[test]
 fn a_cache_grown_token_by_token_equals_one_pass() {
-    let model = model();
+    for model in [model(), rich_model()] {
+        check_growing_cache(&model);
+    }
+}
+
+fn check_growing_cache(model: &Model) {
     let ids = ids(70, 5);
     let mut cache: Option<KvCache> = None;
     for id in &ids {
@@ -54,12 +64,17 @@ fn a_cache_grown_token_by_token_equals_one_pass() {
     assert_eq!(cache.len(), 70);
     assert!(cache.parts.len() < 8, "{} parts", cache.parts.len());
     let last = model.logits(cache.last_resid().unwrap()).unwrap();
-    close(&last, &logits(&model, &ids).narrow(0, 69, 1).unwrap(), 3e-6);
+    close(&last, &logits(model, &ids).narrow(0, 69, 1).unwrap(), 3e-6);
 }
 
 #[test]
 fn nodes_that_leave_early_change_nothing_for_the_others() {
-    let model = model();
+    for model in [model(), rich_model()] {
+        check_early_exit(&model);
+    }
+}
+
+fn check_early_exit(model: &Model) {
     let mut tree = TokenTree::new();
     let a = tree.push(node(Parent::Root, &ids(5, 1)));
     tree.push(node(Parent::Node { node: a, len: 5 }, &ids(7, 2)));
@@ -85,7 +100,12 @@ fn nodes_that_leave_early_change_nothing_for_the_others() {
 
 #[test]
 fn single_rows_of_the_last_block_are_the_same() {
-    let model = model();
+    for model in [model(), rich_model()] {
+        check_single_rows(&model);
+    }
+}
+
+fn check_single_rows(model: &Model) {
     let mut tree = TokenTree::new();
     let a = tree.push(node(Parent::Root, &ids(5, 1)));
     tree.push(node(Parent::Node { node: a, len: 5 }, &ids(7, 2)));
@@ -148,13 +168,17 @@ fn edits_touch_the_positions_they_name() {
 /// The body for accelerators, run here in f64.
 #[test]
 fn stock_operations_give_the_same() {
-    let (model, stock) = (model(), stock_model());
+    check_stock(&model(), &stock_model());
+    check_stock(&rich_model(), &rich_stock_model());
+}
+
+fn check_stock(model: &Model, stock: &Model) {
     let mut tree = TokenTree::new();
     tree.push(Node { ends_prompt: true, ..node(Parent::Cache(0), &ids(4, 2)) });
     let b = tree.push(node(Parent::Node { node: 0, len: 4 }, &ids(7, 3)));
     tree.push(node(Parent::Node { node: b, len: 2 }, &ids(3, 4)));
     let edits = Positions::ALL.map(|positions| Edit { block: 1, delta: noise(&[40], 1.0), positions });
-    let run = |model: &crate::Model| {
+    let run = |model: &Model| {
         let cache = model.prefill(&ids(6, 1), None).unwrap();
         let caches = [&cache];
         let request = Request { caches: &caches, edits: &edits, capture: &[1], ..Request::new(&tree) };
@@ -162,7 +186,7 @@ fn stock_operations_give_the_same() {
         let losses = model.cross_entropy(&out.last, &ids(14, 5)).unwrap();
         (out.resid_post[0].1.clone(), model.logits(&out.last).unwrap(), losses)
     };
-    let (fused, composite) = (run(&model), run(&stock));
+    let (fused, composite) = (run(model), run(stock));
     close(&fused.0, &composite.0, 5e-6);
     close(&fused.1, &composite.1, 5e-6);
     close(&fused.2, &composite.2, 5e-6);

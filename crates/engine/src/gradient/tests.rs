@@ -2,7 +2,7 @@ use candle_core::Tensor;
 
 use super::{Member, Problem, token_gradients};
 use crate::model::{KvCache, Model, Request};
-use crate::testing::{ids, model, noise};
+use crate::testing::{ids, model, noise, rich_model};
 use crate::tree::{Node, Parent, TokenTree};
 
 fn node(parent: Parent, ids: &[u32]) -> Node {
@@ -21,8 +21,9 @@ fn objective(rows: &Tensor, members: usize) -> candle_core::Result<Tensor> {
 fn soft_loss(model: &Model, left: &[u32], soft: &[Vec<f64>], rights: &[Vec<u32>], lambda: f64) -> f64 {
     let rows: Vec<f32> = soft.iter().flatten().map(|&w| w as f32).collect();
     let vocab = model.config().vocab_size;
+    let table = model.weights.embed.look_up(&(0..vocab as u32).collect::<Vec<_>>(), model.device()).unwrap();
     let soft_rows = Tensor::from_vec(rows, (soft.len(), vocab), model.device()).unwrap();
-    let own = (soft_rows.matmul(model.embedding()).unwrap() * model.config().arch.embed_scale).unwrap();
+    let own = (soft_rows.matmul(&table).unwrap() * model.config().arch.embed_scale).unwrap();
     let mut target = 0.0;
     let mut xent = 0.0;
     for right in rights {
@@ -104,6 +105,13 @@ fn both_terms_agree_with_finite_differences_behind_a_cache() {
     check(&model(), &ids(6, 9), &prompts, &[ids(3, 5), ids(5, 6)]);
 }
 
+/// Windows shorter than the prompts, soft caps, norms of heads and of what is added.
+#[test]
+fn both_terms_agree_with_finite_differences_with_all_features() {
+    check(&rich_model(), &ids(6, 9), &[(ids(4, 1), 0.7), (ids(4, 2), 0.0)], &[ids(3, 5), ids(5, 6)]);
+    check(&rich_model(), &[], &[(ids(9, 1), 0.7)], &[ids(2, 5)]);
+}
+
 #[test]
 fn both_terms_agree_with_finite_differences_for_a_bare_sequence() {
     check(&model(), &[], &[(ids(5, 1), 0.7)], &[ids(2, 5)]);
@@ -150,4 +158,5 @@ fn stock_operations_give_the_same_gradient() {
         token_gradients(model, &problem, &objective).unwrap().dense(0).unwrap()
     };
     crate::testing::close(&run(&model()), &run(&crate::testing::stock_model()), 1e-5);
+    crate::testing::close(&run(&rich_model()), &run(&crate::testing::rich_stock_model()), 1e-5);
 }

@@ -1,20 +1,22 @@
 //! Attention over a token tree: each row attends to everything its node continues and, causally, to its own node.
 //!
 //! Input rows hold queries, keys and values side by side; grouped heads share keys. Keys and values of cached parts
-//! are constants. Works on `softmax(Q·Kᵀ·scale)·V` per node, without padding or masks; `scale = head_dim^-½`
-//! (Vaswani et al. 2017; grouped heads: Ainslie et al. 2023).
+//! are constants. Works on `softmax(Q·Kᵀ·scale)·V` per node, without padding or masks (Vaswani et al. 2017; grouped
+//! heads: Ainslie et al. 2023). Scores may be capped softly (Gemma 2), and a row may see a window of keys only, which
+//! ends at itself (Mistral; Jiang et al. 2023).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::Values;
 use super::simd::{Lhs, dot, kernel, padded, small_matmul, softmax};
+use super::{Values, softcap};
 use crate::config::ModelConfig;
 use crate::plan::{Plan, PlannedNode, Span};
 
-/// Numbers of heads and their width.
+/// Numbers of heads, their width, and how scores are made.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_field_names, reason = "the config's names")]
 pub(crate) struct Heads {
@@ -22,6 +24,7 @@ pub(crate) struct Heads {
     pub(crate) n_kv_heads: usize,
     pub(crate) head_dim: usize,
     pub(crate) scale: f32,
+    pub(crate) softcap: Option<f32>,
 }
 
 impl Heads {
@@ -30,7 +33,8 @@ impl Heads {
             n_heads: config.n_heads,
             n_kv_heads: config.n_kv_heads,
             head_dim: config.head_dim,
-            scale: 1.0 / (config.head_dim as f32).sqrt(),
+            scale: config.arch.attn_scalar.unwrap_or(config.head_dim as f64).sqrt().recip() as f32,
+            softcap: config.arch.attn_softcap.map(|cap| cap as f32),
         }
     }
 
@@ -51,6 +55,19 @@ impl Heads {
     pub(crate) fn width(&self) -> usize {
         self.q_dim() + 2 * self.kv_dim()
     }
+
+    /// Turns products of a query with keys into weights, in place: those of `seen` keys, zero for all others.
+    pub(crate) fn weigh(&self, row: &mut [f32], seen: Range<usize>) {
+        let (before, row) = row.split_at_mut(seen.start);
+        before.fill(0.0);
+        match self.softcap {
+            None => softmax(row, seen.len(), self.scale),
+            Some(cap) => {
+                softcap::soft_cap(&mut row[..seen.len()], self.scale, cap);
+                softmax(row, seen.len(), 1.0);
+            }
+        }
+    }
 }
 
 /// One block's attention.
@@ -60,6 +77,8 @@ pub(crate) struct Attention {
     pub(crate) plan: Arc<Plan>,
     /// This block's tensor of each of the plan's parts, `[len, 2 * kv_dim]`.
     pub(crate) parts: Vec<Tensor>,
+    /// Keys a row sees at most, its own among them.
+    pub(crate) window: Option<usize>,
 }
 
 impl Attention {
@@ -92,8 +111,13 @@ impl Attention {
         let q = own.narrow(1, 0, q_dim)?.reshape((node.len, n_kv_heads, group, head_dim))?;
         let q = q.permute((1, 2, 0, 3))?.contiguous()?;
         let scores = (q.matmul(&k.t()?.contiguous()?)?.to_dtype(DType::F32)? * f64::from(self.heads.scale))?;
+        let scores = match self.heads.softcap {
+            Some(cap) => softcap::composite(&scores, cap)?,
+            None => scores,
+        };
+        let seen = |i: usize, j: usize| (first_seen(node, i, self.window)..=node.past_len + i).contains(&j);
         let mask: Vec<f32> = (0..node.len)
-            .flat_map(|i| (0..n_keys).map(move |j| if j > node.past_len + i { f32::NEG_INFINITY } else { 0.0 }))
+            .flat_map(|i| (0..n_keys).map(move |j| if seen(i, j) { 0.0 } else { f32::NEG_INFINITY }))
             .collect();
         let mask = Tensor::from_vec(mask, (1, 1, node.len, n_keys), qkv.device())?;
         let scores = scores.broadcast_add(&mask)?;
@@ -101,6 +125,11 @@ impl Attention {
         let weights = shifted.broadcast_div(&shifted.sum_keepdim(3)?)?.to_dtype(qkv.dtype())?;
         weights.matmul(&v)?.permute((2, 0, 1, 3))?.reshape((node.len, q_dim))
     }
+}
+
+/// First key, counted along the path, that a row of a node sees.
+pub(crate) fn first_seen(node: &PlannedNode, row: usize, window: Option<usize>) -> usize {
+    window.map_or(0, |window| (node.past_len + row + 1).saturating_sub(window))
 }
 
 /// Query rows of one node handled by one task.
@@ -123,7 +152,7 @@ impl Attention {
         }
         let parts: Vec<_> = self.parts.iter().map(Values::of).collect();
         let parts = parts.iter().map(Values::slice).collect::<Result<Vec<_>>>()?;
-        let source = Source { heads: self.heads, qkv, parts };
+        let source = Source { heads: self.heads, qkv, parts, window: self.window };
         let mut out = vec![0.0; rows.map_or(n, <[u32]>::len) * q_dim];
         let mut rest = out.as_mut_slice();
         let mut tasks = Vec::new();
@@ -170,6 +199,7 @@ pub(crate) struct Source<'a> {
     pub(crate) heads: Heads,
     pub(crate) qkv: &'a [f32],
     pub(crate) parts: Vec<&'a [f32]>,
+    pub(crate) window: Option<usize>,
 }
 
 /// Keys or values one after the other, a row every `stride` values.
@@ -226,21 +256,48 @@ pub(crate) enum Side {
 }
 
 impl Source<'_> {
-    /// Runs of keys or values of one head: the first `n_own` own tokens and everything before, in order.
-    fn runs(&self, node: &PlannedNode, n_own: usize, (kv_head, side): (usize, Side)) -> impl Iterator<Item = Run<'_>> {
+    /// Keys that the rows of a node up to `n_own`, from `row` on, see between them, counted along the path.
+    pub(crate) fn seen(&self, node: &PlannedNode, row: usize, n_own: usize) -> Range<usize> {
+        first_seen(node, row, self.window)..node.past_len + n_own
+    }
+
+    /// Runs of some keys or values of one head, in order.
+    fn runs(
+        &self,
+        node: &PlannedNode,
+        keys: Range<usize>,
+        (kv_head, side): (usize, Side),
+    ) -> impl Iterator<Item = Run<'_>> {
         let (q_dim, kv_dim, width) = (self.heads.q_dim(), self.heads.kv_dim(), self.heads.width());
         let column = kv_head * self.heads.head_dim + if matches!(side, Side::Values) { kv_dim } else { 0 };
-        let own = Span::Rows { start: node.start, len: n_own };
-        node.past.iter().copied().chain([own]).map(move |span| match span {
-            Span::Rows { start, len } => Run { data: &self.qkv[start * width + q_dim + column..], stride: width, len },
-            Span::Part { part, len } => Run { data: &self.parts[part][column..], stride: 2 * kv_dim, len },
+        let own = Span::Rows { start: node.start, len: node.len };
+        let mut next = 0;
+        node.past.iter().copied().chain([own]).filter_map(move |span| {
+            let first = next;
+            next += span.len();
+            let (skip, end) = (keys.start.saturating_sub(first), keys.end.min(next));
+            let len = end.checked_sub(first + skip).filter(|&len| len > 0)?;
+            Some(match span {
+                Span::Rows { start, .. } => {
+                    Run { data: &self.qkv[(start + skip) * width + q_dim + column..], stride: width, len }
+                }
+                Span::Part { part, .. } => {
+                    Run { data: &self.parts[part][skip * 2 * kv_dim + column..], stride: 2 * kv_dim, len }
+                }
+            })
         })
     }
 
-    /// Calls `visit(key index, [head_dim])` for each key or value of [`Self::runs`].
-    fn each_key(&self, node: &PlannedNode, n_own: usize, which: (usize, Side), mut visit: impl FnMut(usize, &[f32])) {
+    /// Calls `visit(index, [head_dim])` for each key or value of [`Self::runs`].
+    fn each_key(
+        &self,
+        node: &PlannedNode,
+        keys: Range<usize>,
+        which: (usize, Side),
+        mut visit: impl FnMut(usize, &[f32]),
+    ) {
         let mut idx = 0;
-        for run in self.runs(node, n_own, which) {
+        for run in self.runs(node, keys, which) {
             for i in 0..run.len {
                 visit(idx, &run.data[i * run.stride..][..self.heads.head_dim]);
                 idx += 1;
@@ -251,8 +308,9 @@ impl Source<'_> {
     /// One query row, read where the keys lie: gathering them would cost as much as the attention itself.
     fn run_one(&self, node: &PlannedNode, row: usize, out: &mut [f32], scratch: &mut Scratch) {
         let heads = self.heads;
-        let (group, dim, n_own) = (heads.group(), heads.head_dim, row + 1);
-        let n_keys = node.past_len + n_own;
+        let (group, dim) = (heads.group(), heads.head_dim);
+        let keys = self.seen(node, row, row + 1);
+        let n_keys = keys.len();
         let queries = &self.qkv[(node.start + row) * heads.width()..][..heads.q_dim()];
         for (kv_head, (queries, out)) in
             queries.chunks_exact(group * dim).zip(out.chunks_exact_mut(group * dim)).enumerate()
@@ -261,33 +319,33 @@ impl Source<'_> {
             scores.clear();
             scores.resize(group * n_keys, 0.0);
             let mut first = 0;
-            for run in self.runs(node, n_own, (kv_head, Side::Keys)) {
+            for run in self.runs(node, keys.clone(), (kv_head, Side::Keys)) {
                 score_run(scores, queries, run, first, (n_keys, dim));
                 first += run.len;
             }
-            scores.chunks_exact_mut(n_keys).for_each(|row| softmax(row, n_keys, heads.scale));
+            scores.chunks_exact_mut(n_keys).for_each(|row| heads.weigh(row, 0..n_keys));
             first = 0;
-            for run in self.runs(node, n_own, (kv_head, Side::Values)) {
+            for run in self.runs(node, keys.clone(), (kv_head, Side::Values)) {
                 mix_run(out, scores, run, first, (n_keys, dim));
                 first += run.len;
             }
         }
     }
 
-    /// Rows `[n_keys, padded(head_dim)]`.
-    pub(crate) fn gather(&self, to: &mut Vec<f32>, node: &PlannedNode, n_own: usize, which: (usize, Side)) {
+    /// Rows `[keys.len(), padded(head_dim)]`.
+    pub(crate) fn gather(&self, to: &mut Vec<f32>, node: &PlannedNode, keys: Range<usize>, which: (usize, Side)) {
         let dim = padded(self.heads.head_dim);
         to.clear();
-        to.resize((node.past_len + n_own) * dim, 0.0);
-        self.each_key(node, n_own, which, |i, row| to[i * dim..][..row.len()].copy_from_slice(row));
+        to.resize(keys.len() * dim, 0.0);
+        self.each_key(node, keys, which, |i, row| to[i * dim..][..row.len()].copy_from_slice(row));
     }
 
-    /// Columns `[head_dim, padded(n_keys)]`.
-    pub(crate) fn gather_t(&self, to: &mut Vec<f32>, node: &PlannedNode, n_own: usize, which: (usize, Side)) {
-        let stride = padded(node.past_len + n_own);
+    /// Columns `[head_dim, padded(keys.len())]`.
+    pub(crate) fn gather_t(&self, to: &mut Vec<f32>, node: &PlannedNode, keys: Range<usize>, which: (usize, Side)) {
+        let stride = padded(keys.len());
         to.clear();
         to.resize(self.heads.head_dim * stride, 0.0);
-        self.each_key(node, n_own, which, |i, row| {
+        self.each_key(node, keys, which, |i, row| {
             for (column, value) in to[i..].chunks_mut(stride).zip(row) {
                 column[0] = *value;
             }
@@ -300,13 +358,13 @@ impl Source<'_> {
             return self.run_one(node, task.first, out, scratch);
         }
         let (width, dim, q_dim) = (heads.width(), heads.head_dim, heads.q_dim());
-        let n_own = task.first + task.n;
-        let n_keys = node.past_len + n_own;
+        let keys = self.seen(node, task.first, task.first + task.n);
+        let n_keys = keys.len();
         let (stride, value_dim) = (padded(n_keys), padded(dim));
         let queries = &self.qkv[(node.start + task.first) * width..];
         for kv_head in 0..heads.n_kv_heads {
-            self.gather_t(&mut scratch.keys_t, node, n_own, (kv_head, Side::Keys));
-            self.gather(&mut scratch.values, node, n_own, (kv_head, Side::Values));
+            self.gather_t(&mut scratch.keys_t, node, keys.clone(), (kv_head, Side::Keys));
+            self.gather(&mut scratch.values, node, keys.clone(), (kv_head, Side::Values));
             for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
                 let (scores, mixed) = (&mut scratch.scores, &mut scratch.mixed);
                 scores.clear();
@@ -316,7 +374,8 @@ impl Source<'_> {
                 let q = Lhs::Rows { data: &queries[head * dim..], stride: width };
                 small_matmul(scores, q, &scratch.keys_t, (task.n, dim, stride));
                 for (i, row) in scores.chunks_exact_mut(stride).enumerate() {
-                    softmax(row, node.past_len + task.first + i + 1, heads.scale);
+                    let seen = self.seen(node, task.first + i, task.first + i + 1);
+                    heads.weigh(row, seen.start - keys.start..seen.end - keys.start);
                 }
                 let weights = Lhs::Rows { data: scores, stride };
                 small_matmul(mixed, weights, &scratch.values, (task.n, n_keys, value_dim));

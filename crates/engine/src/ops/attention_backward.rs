@@ -1,11 +1,14 @@
 //! Gradient of the tree attention: into queries, and into keys and values of the node itself and of its ancestors in
 //! the batch. Probabilities are computed again rather than kept.
 
+use std::ops::Range;
+
 use candle_core::Result;
 use rayon::prelude::*;
 
-use super::attention::{Attention, Heads, Side, Source};
+use super::attention::{Attention, Side, Source};
 use super::simd::{Lhs, dot, kernel, padded, small_matmul, softmax};
+use super::softcap::{soft_cap, soft_cap_gradient};
 use super::{ROWS_PER_TASK, Values};
 use crate::plan::{Plan, PlannedNode, Span};
 
@@ -22,7 +25,7 @@ impl Attention {
         let (heads, plan) = (self.heads, &*self.plan);
         let parts: Vec<_> = self.parts.iter().map(Values::of).collect();
         let parts = parts.iter().map(Values::slice).collect::<Result<Vec<_>>>()?;
-        let source = Source { heads, qkv, parts };
+        let source = Source { heads, qkv, parts, window: self.window };
         // One plane for each key head: nodes of a plane are summed in their order, so the result is repeatable.
         let planes: Vec<Plane> =
             (0..heads.n_kv_heads).into_par_iter().map(|kv_head| plane(&source, plan, grad, kv_head)).collect();
@@ -59,6 +62,8 @@ struct Buffers {
     queries: Vec<f32>,
     grads: Vec<f32>,
     weights: Vec<f32>,
+    /// Scores after the soft cap, where there is one.
+    capped: Vec<f32>,
     d_scores: Vec<f32>,
     d_queries: Vec<f32>,
     d_keys: Vec<f32>,
@@ -75,18 +80,19 @@ impl Buffers {
     fn node(&mut self, source: &Source<'_>, node: &PlannedNode, grad: &[f32], kv_head: usize, plane: &mut Plane) {
         let heads = source.heads;
         let (dim, group, n) = (heads.head_dim, heads.group(), node.len);
-        let n_keys = node.past_len + n;
+        let keys = source.seen(node, 0, n);
+        let n_keys = keys.len();
         let (stride, wide) = (padded(n_keys), padded(dim));
-        source.gather(&mut self.keys, node, n, (kv_head, Side::Keys));
-        source.gather_t(&mut self.keys_t, node, n, (kv_head, Side::Keys));
-        source.gather_t(&mut self.values_t, node, n, (kv_head, Side::Values));
+        source.gather(&mut self.keys, node, keys.clone(), (kv_head, Side::Keys));
+        source.gather_t(&mut self.keys_t, node, keys.clone(), (kv_head, Side::Keys));
+        source.gather_t(&mut self.values_t, node, keys.clone(), (kv_head, Side::Values));
         zeroed(&mut self.d_keys, n_keys * wide);
         zeroed(&mut self.d_values, n_keys * wide);
         for g in 0..group {
             let column = (kv_head * group + g) * dim;
             copy_rows(&mut self.queries, source.qkv, (node.start, n), (column, heads.width()), dim);
             copy_rows(&mut self.grads, grad, (node.start, n), (column, heads.q_dim()), dim);
-            self.scores(heads, node, (stride, wide));
+            self.scores(source, node, &keys, (stride, wide));
             let d_queries = zeroed(&mut self.d_queries, n * wide);
             let d_scores = Lhs::Rows { data: &self.d_scores, stride };
             small_matmul(d_queries, d_scores, &self.keys, (n, n_keys, wide));
@@ -97,31 +103,45 @@ impl Buffers {
                 plane.q[((node.start + i) * group + g) * dim..][..dim].copy_from_slice(&row[..dim]);
             }
         }
-        let mut key = 0;
+        let mut next = 0;
         for &span in node.past.iter().chain(&[Span::Rows { start: node.start, len: n }]) {
+            let first = next;
+            next += span.len();
             if let Span::Rows { start, len } = span {
-                for i in 0..len {
-                    let from = (key + i) * wide..(key + i) * wide + dim;
-                    add_to(&mut plane.k[(start + i) * dim..], &self.d_keys[from.clone()]);
-                    add_to(&mut plane.v[(start + i) * dim..], &self.d_values[from]);
+                for i in keys.start.saturating_sub(first).min(len)..len {
+                    let from = (first + i - keys.start) * wide;
+                    add_to(&mut plane.k[(start + i) * dim..], &self.d_keys[from..from + dim]);
+                    add_to(&mut plane.v[(start + i) * dim..], &self.d_values[from..from + dim]);
                 }
             }
-            key += span.len();
         }
     }
 
     /// Fills `weights` and `d_scores` (with respect to the unscaled products), `[n, stride]`.
-    fn scores(&mut self, heads: Heads, node: &PlannedNode, (stride, wide): (usize, usize)) {
-        let (n, dim) = (node.len, heads.head_dim);
+    fn scores(&mut self, source: &Source<'_>, node: &PlannedNode, keys: &Range<usize>, (stride, wide): (usize, usize)) {
+        let (heads, n) = (source.heads, node.len);
+        let shape = (n, heads.head_dim, stride);
         let weights = zeroed(&mut self.weights, n * stride);
-        small_matmul(weights, Lhs::Rows { data: &self.queries, stride: wide }, &self.keys_t, (n, dim, stride));
+        small_matmul(weights, Lhs::Rows { data: &self.queries, stride: wide }, &self.keys_t, shape);
         let d_scores = zeroed(&mut self.d_scores, n * stride);
-        small_matmul(d_scores, Lhs::Rows { data: &self.grads, stride: wide }, &self.values_t, (n, dim, stride));
+        small_matmul(d_scores, Lhs::Rows { data: &self.grads, stride: wide }, &self.values_t, shape);
         for (i, (weights, d_scores)) in
             weights.chunks_exact_mut(stride).zip(d_scores.chunks_exact_mut(stride)).enumerate()
         {
-            softmax(weights, node.past_len + i + 1, heads.scale);
-            score_gradient(d_scores, weights, heads.scale);
+            let seen = source.seen(node, i, i + 1);
+            let seen = seen.start - keys.start..seen.end - keys.start;
+            let Some(cap) = heads.softcap else {
+                heads.weigh(weights, seen);
+                score_gradient(d_scores, weights, heads.scale);
+                continue;
+            };
+            soft_cap(&mut weights[seen.clone()], heads.scale, cap);
+            self.capped.clear();
+            self.capped.extend_from_slice(&weights[seen.clone()]);
+            weights[..seen.start].fill(0.0);
+            softmax(&mut weights[seen.start..], seen.len(), 1.0);
+            score_gradient(d_scores, weights, 1.0);
+            soft_cap_gradient(&mut d_scores[seen], &self.capped, heads.scale, cap);
         }
     }
 }

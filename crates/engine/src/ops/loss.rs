@@ -7,11 +7,38 @@ use rayon::prelude::*;
 
 use super::linear::Linear;
 use super::simd::{exp, kernel, log_sum_exp, max, sum_exp};
+use super::softcap::{self, soft_cap_all};
 use super::{Values, is_fused, values};
+
+/// What turns normed residuals into logits.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) linear: Linear,
+    /// Logits `l` become `cap·tanh(l/cap)`.
+    pub(crate) softcap: Option<f32>,
+}
+
+impl Head {
+    /// Logits `[n, vocab]` of `hidden` `[n, d_model]`; the gradient passes.
+    pub(crate) fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.capped(self.linear.forward(hidden)?)
+    }
+
+    fn composite(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.capped(self.linear.composite(hidden)?)
+    }
+
+    fn capped(&self, logits: Tensor) -> Result<Tensor> {
+        match self.softcap {
+            Some(cap) => softcap::composite(&logits, cap),
+            None => Ok(logits),
+        }
+    }
+}
 
 /// −log P(target) of every row in nats, `[n]`, f32. `hidden` `[n, d_model]` comes after the final norm; the gradient
 /// passes to it.
-pub(crate) fn cross_entropy(hidden: &Tensor, head: &Linear, targets: &[u32]) -> Result<Tensor> {
+pub(crate) fn cross_entropy(hidden: &Tensor, head: &Head, targets: &[u32]) -> Result<Tensor> {
     if is_fused(hidden) {
         return hidden.contiguous()?.apply_op1(CrossEntropy { head: head.clone(), targets: targets.into() });
     }
@@ -19,7 +46,7 @@ pub(crate) fn cross_entropy(hidden: &Tensor, head: &Linear, targets: &[u32]) -> 
 }
 
 /// The same by stock operations; holds all logits.
-pub(crate) fn composite(hidden: &Tensor, head: &Linear, targets: &[u32]) -> Result<Tensor> {
+pub(crate) fn composite(hidden: &Tensor, head: &Head, targets: &[u32]) -> Result<Tensor> {
     let log_probs = log_softmax(&head.composite(hidden)?)?;
     let index = Tensor::new(targets, hidden.device())?.unsqueeze(1)?;
     log_probs.gather(&index, 1)?.squeeze(1)?.neg()
@@ -33,14 +60,17 @@ pub(crate) fn log_softmax(logits: &Tensor) -> Result<Tensor> {
 }
 
 /// −log P of every token, `[n, vocab]` f32, without a gradient: the label term of methods.md eq. 7.
-pub(crate) fn negative_log_probs(hidden: &Tensor, head: &Linear) -> Result<Tensor> {
+pub(crate) fn negative_log_probs(hidden: &Tensor, head: &Head) -> Result<Tensor> {
     if !is_fused(hidden) {
         return log_softmax(&head.composite(&hidden.detach())?)?.neg();
     }
     let hidden = hidden.contiguous()?;
-    let (n, vocab) = (hidden.dim(0)?, head.n_out());
+    let (n, vocab) = (hidden.dim(0)?, head.linear.n_out());
     let mut out = vec![0.0; n * vocab];
-    head.forward_into(&mut out, Values::of(&hidden).slice()?, false)?;
+    head.linear.forward_into(&mut out, Values::of(&hidden).slice()?, false)?;
+    if let Some(cap) = head.softcap {
+        soft_cap_all(&mut out, cap);
+    }
     out.par_chunks_mut(vocab).for_each(|row| {
         let norm = log_sum_exp(row);
         for value in row {
@@ -51,7 +81,7 @@ pub(crate) fn negative_log_probs(hidden: &Tensor, head: &Linear) -> Result<Tenso
 }
 
 /// [`cross_entropy`] where the [`negative_log_probs`] of the rows are known already: nothing is computed twice.
-pub(crate) fn cross_entropy_known(hidden: &Tensor, head: &Linear, targets: &[u32], nll: &Tensor) -> Result<Tensor> {
+pub(crate) fn cross_entropy_known(hidden: &Tensor, head: &Head, targets: &[u32], nll: &Tensor) -> Result<Tensor> {
     if is_fused(hidden) {
         let op = KnownCrossEntropy { head: head.clone(), targets: targets.into(), nll: nll.clone() };
         return hidden.contiguous()?.apply_op1(op);
@@ -60,7 +90,7 @@ pub(crate) fn cross_entropy_known(hidden: &Tensor, head: &Linear, targets: &[u32
 }
 
 struct KnownCrossEntropy {
-    head: Linear,
+    head: Head,
     targets: Arc<[u32]>,
     /// `[n, vocab]`.
     nll: Tensor,
@@ -73,22 +103,50 @@ impl CustomOp1 for KnownCrossEntropy {
 
     fn cpu_fwd(&self, _storage: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let nll = Values::of(&self.nll);
-        let rows = nll.slice()?.chunks_exact(self.head.n_out());
+        let rows = nll.slice()?.chunks_exact(self.head.linear.n_out());
         let out = rows.zip(&*self.targets).map(|(row, &target)| row[target as usize]).collect();
         Ok((CpuStorage::F32(out), Shape::from(self.targets.len())))
     }
 
     fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let vocab = self.head.n_out();
+        let vocab = self.head.linear.n_out();
         let grad = grad.contiguous()?;
         let (nll, grad) = (Values::of(&self.nll), Values::of(&grad));
         let mut d_logits = nll.slice()?.to_vec();
         (d_logits.par_chunks_mut(vocab), &*self.targets, grad.slice()?)
             .into_par_iter()
             .for_each(|(row, &target, &grad)| probability_gradient(row, target as usize, grad));
+        if let Some(cap) = self.head.softcap {
+            self.undo_cap(&mut d_logits, Values::of(arg).slice()?, nll.slice()?, cap)?;
+        }
         let mut dx = vec![0.0; arg.elem_count()];
-        self.head.backward_into(&mut dx, &d_logits, false)?;
+        self.head.linear.backward_into(&mut dx, &d_logits, false)?;
         Tensor::from_vec(dx, arg.shape(), arg.device()).map(Some)
+    }
+}
+
+impl KnownCrossEntropy {
+    /// Turns gradients of the capped logits into those of the logits before, `[n, vocab]`. The capped ones are known up
+    /// to a number for each row, which one logit gives.
+    fn undo_cap(&self, d_logits: &mut [f32], hidden: &[f32], nll: &[f32], cap: f32) -> Result<()> {
+        let vocab = self.head.linear.n_out();
+        let mut first = vec![0.0; self.targets.len()];
+        self.head.linear.forward_some(&mut first, hidden, 0..1)?;
+        soft_cap_all(&mut first, cap);
+        (d_logits.par_chunks_mut(vocab), nll.par_chunks(vocab), &first)
+            .into_par_iter()
+            .for_each(|(row, nll, first)| capped_gradient(row, nll, first + nll[0], 1.0 / cap));
+        Ok(())
+    }
+}
+
+kernel! {
+    /// `row ·= 1 − (l/cap)²` for capped logits l = norm + log P.
+    fn capped_gradient[_simd](row: &'k mut [f32], nll: &'k [f32], norm: f32, inverse_cap: f32) {
+        for (value, nll) in row.iter_mut().zip(nll) {
+            let t = (norm - nll) * inverse_cap;
+            *value *= 1.0 - t * t;
+        }
     }
 }
 
@@ -103,7 +161,7 @@ kernel! {
 }
 
 struct CrossEntropy {
-    head: Linear,
+    head: Head,
     targets: Arc<[u32]>,
 }
 
@@ -142,14 +200,27 @@ kernel! {
     }
 }
 
+kernel! {
+    /// The same with respect to logits before the soft cap, given those after it.
+    fn capped_softmax[_simd](row: &'k mut [f32], norm: f32, grad: f32, inverse_cap: f32) {
+        for value in row.iter_mut() {
+            let t = *value * inverse_cap;
+            *value = exp(*value - norm) * grad * (1.0 - t * t);
+        }
+    }
+}
+
 impl CrossEntropy {
     /// Runs `visit` on the logits of `hidden` for some tokens at a time: the first token, their logits.
     fn by_tokens(&self, hidden: &[f32], mut visit: impl FnMut(usize, &mut [f32]) -> Result<()>) -> Result<()> {
-        let (rows, vocab) = (hidden.len() / self.head.n_in(), self.head.n_out());
+        let (rows, vocab) = (hidden.len() / self.head.linear.n_in(), self.head.linear.n_out());
         let mut logits = vec![0.0; rows * vocab.min(TOKENS_AT_ONCE)];
         for first in (0..vocab).step_by(TOKENS_AT_ONCE) {
             let n = TOKENS_AT_ONCE.min(vocab - first);
-            self.head.forward_some(&mut logits[..rows * n], hidden, first..first + n)?;
+            self.head.linear.forward_some(&mut logits[..rows * n], hidden, first..first + n)?;
+            if let Some(cap) = self.head.softcap {
+                soft_cap_all(&mut logits[..rows * n], cap);
+            }
             visit(first, &mut logits[..rows * n])?;
         }
         Ok(())
@@ -178,7 +249,7 @@ impl CustomOp1 for CrossEntropy {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let hidden = values(storage, layout)?.chunks(ROWS_AT_ONCE * self.head.n_in());
+        let hidden = values(storage, layout)?.chunks(ROWS_AT_ONCE * self.head.linear.n_in());
         let mut out = Vec::with_capacity(self.targets.len());
         for (hidden, targets) in hidden.zip(self.targets.chunks(ROWS_AT_ONCE)) {
             out.extend(self.norms(hidden, targets)?.into_iter().map(|(norm, logit)| norm - logit));
@@ -187,7 +258,7 @@ impl CustomOp1 for CrossEntropy {
     }
 
     fn bwd(&self, arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let d = self.head.n_in();
+        let d = self.head.linear.n_in();
         let grad = grad.contiguous()?;
         let (hidden, grad) = (Values::of(arg), Values::of(&grad));
         let mut dx = vec![0.0; arg.elem_count()];
@@ -200,14 +271,24 @@ impl CustomOp1 for CrossEntropy {
             self.by_tokens(hidden, |first, logits| {
                 let n = logits.len() / targets.len();
                 (logits.par_chunks_mut(n), &norms, targets, grads).into_par_iter().for_each(
-                    |(row, &(norm, _), &target, &grad)| {
-                        weighted_softmax(row, norm, grad);
-                        if let Some(own) = (target as usize).checked_sub(first).and_then(|at| row.get_mut(at)) {
-                            *own -= grad;
+                    |(row, &(norm, logit), &target, &grad)| {
+                        let own = (target as usize).checked_sub(first).filter(|&at| at < row.len());
+                        let slope = match self.head.softcap {
+                            None => {
+                                weighted_softmax(row, norm, grad);
+                                1.0
+                            }
+                            Some(cap) => {
+                                capped_softmax(row, norm, grad, 1.0 / cap);
+                                1.0 - (logit / cap).powi(2)
+                            }
+                        };
+                        if let Some(own) = own {
+                            row[own] -= grad * slope;
                         }
                     },
                 );
-                self.head.backward_some(dx, logits, first..first + n)
+                self.head.linear.backward_some(dx, logits, first..first + n)
             })?;
         }
         Tensor::from_vec(dx, arg.shape(), arg.device()).map(Some)

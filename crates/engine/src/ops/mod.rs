@@ -17,8 +17,10 @@ pub(crate) mod linear;
 pub(crate) mod loss;
 pub(crate) mod mlp;
 pub(crate) mod norm;
+pub(crate) mod qk_norm;
 pub(crate) mod rope;
 pub(crate) mod simd;
+pub(crate) mod softcap;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, StorageRef, Tensor, bail};
 

@@ -1,14 +1,16 @@
-//! `RMSNorm`: `y = x / √(mean(x²) + ε) · w` (Zhang & Sennrich 2019, as in Hugging Face `LlamaRMSNorm`).
+//! `RMSNorm`: `y = x / √(mean(x²) + ε) · w` (Zhang & Sennrich 2019, as in Hugging Face `LlamaRMSNorm` and
+//! `GemmaRMSNorm`; between them only the place of a rounding differs, here nothing is rounded before the end).
 
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::simd::{dot, kernel};
 use super::{ROWS_PER_TASK, Values, is_fused, values};
 
-/// A norm with its weight `[d_model]`.
+/// A norm over rows of some width.
 #[derive(Clone, Debug)]
 pub(crate) struct Norm {
+    /// `[width]`, f32 whatever the model's number format.
     pub(crate) weight: Tensor,
     pub(crate) eps: f64,
 }
@@ -19,11 +21,11 @@ impl Norm {
         if is_fused(x) { x.contiguous()?.apply_op1(self.clone()) } else { self.composite(x) }
     }
 
-    /// The same by stock operations, computed in f32.
+    /// The same by stock operations, over the last axis of any number of axes; computed in f32.
     pub(crate) fn composite(&self, x: &Tensor) -> Result<Tensor> {
         let wide = x.to_dtype(DType::F32)?;
-        let inverse = (wide.sqr()?.mean_keepdim(1)? + self.eps)?.sqrt()?.recip()?;
-        wide.broadcast_mul(&inverse)?.to_dtype(x.dtype())?.broadcast_mul(&self.weight)
+        let inverse = (wide.sqr()?.mean_keepdim(D::Minus1)? + self.eps)?.sqrt()?.recip()?;
+        wide.broadcast_mul(&inverse)?.broadcast_mul(&self.weight)?.to_dtype(x.dtype())
     }
 
     /// Norms rows `x` into `out`.
@@ -35,6 +37,19 @@ impl Norm {
             norm_rows(out, x, weight, eps);
         } else {
             out.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(out, x)| norm_rows(out, x, weight, eps));
+        }
+        Ok(())
+    }
+
+    /// Adds the norm of rows `x` to `to`.
+    pub(crate) fn add_into(&self, to: &mut [f32], x: &[f32]) -> Result<()> {
+        let weight = Values::of(&self.weight);
+        let (weight, eps) = (weight.slice()?, self.eps as f32);
+        let size = weight.len() * ROWS_PER_TASK;
+        if x.len() <= size {
+            add_norm_rows(to, x, weight, eps);
+        } else {
+            to.par_chunks_mut(size).zip(x.par_chunks(size)).for_each(|(to, x)| add_norm_rows(to, x, weight, eps));
         }
         Ok(())
     }
@@ -59,6 +74,18 @@ kernel! {
             let inverse = 1.0 / (dot(simd, x, x) / d as f32 + eps).sqrt();
             for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
                 *out = x * inverse * w;
+            }
+        }
+    }
+}
+
+kernel! {
+    fn add_norm_rows[simd](to: &'k mut [f32], x: &'k [f32], weight: &'k [f32], eps: f32) {
+        let d = weight.len();
+        for (to, x) in to.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
+            let inverse = 1.0 / (dot(simd, x, x) / d as f32 + eps).sqrt();
+            for ((to, x), w) in to.iter_mut().zip(x).zip(weight) {
+                *to += x * inverse * w;
             }
         }
     }

@@ -6,9 +6,8 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::ROWS_PER_TASK;
-use super::linear::Linear;
 use super::simd::kernel;
-use crate::config::{ModelConfig, RopeScaling};
+use crate::config::{RopeParams, RopeScaling};
 
 /// Sines and cosines for the positions seen so far; grows by doubling.
 #[derive(Debug)]
@@ -25,12 +24,16 @@ pub(crate) struct Table {
 }
 
 impl Rope {
-    pub(crate) fn new(config: &ModelConfig) -> Self {
-        let dim = config.head_dim as f64;
-        let inv_freq = (0..config.head_dim / 2)
-            .map(|i| scaled(config.rope_theta.powf(-(2.0 * i as f64) / dim), config.rope_scaling) as f32)
-            .collect();
-        Self { inv_freq, table: Mutex::default() }
+    pub(crate) fn new(head_dim: usize, params: RopeParams) -> Self {
+        Self { inv_freq: (0..head_dim / 2).map(|i| frequency(i, head_dim, params)).collect(), table: Mutex::default() }
+    }
+
+    /// Divides each frequency by its factor, `[head_dim / 2]`: how some files say that they are stretched.
+    pub(crate) fn divide(&mut self, factors: &[f32]) {
+        for (frequency, factor) in self.inv_freq.iter_mut().zip(factors) {
+            *frequency /= factor;
+        }
+        self.table = Mutex::default();
     }
 
     /// A table of at least `n_positions`.
@@ -48,15 +51,26 @@ impl Rope {
     }
 }
 
-fn scaled(inv_freq: f64, scaling: RopeScaling) -> f64 {
-    match scaling {
-        RopeScaling::None => inv_freq,
-        RopeScaling::Linear { factor } => inv_freq / factor,
+/// The `i`th frequency, by the reference's steps and roundings: far into a long context the last bit of a frequency
+/// counts.
+fn frequency(i: usize, head_dim: usize, params: RopeParams) -> f32 {
+    let exponent = (2 * i) as f32 / head_dim as f32;
+    let wave = params.theta.powf(f64::from(exponent)) as f32;
+    let inverse = 1.0 / wave;
+    match params.scaling {
+        RopeScaling::None => inverse,
+        RopeScaling::Linear { factor } => inverse / factor as f32,
         RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-            let wavelength = 2.0 * std::f64::consts::PI / inv_freq;
-            let smooth = (original_context / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
-            let smooth = smooth.clamp(0.0, 1.0);
-            (1.0 - smooth) * inv_freq / factor + smooth * inv_freq
+            let wavelength = 1.0 / inverse * (2.0 * std::f64::consts::PI) as f32;
+            if wavelength > (original_context / low_freq_factor) as f32 {
+                inverse / factor as f32
+            } else if wavelength < (original_context / high_freq_factor) as f32 {
+                inverse
+            } else {
+                let share = 1.0 / wavelength * original_context as f32;
+                let smooth = (share - low_freq_factor as f32) / (high_freq_factor - low_freq_factor) as f32;
+                (1.0 - smooth) * inverse / factor as f32 + smooth * inverse
+            }
         }
     }
 }
@@ -72,15 +86,13 @@ pub(crate) struct Rotation {
     pub(crate) n_rotated: usize,
 }
 
-/// Projection of `x` `[n, d_model]` to queries, keys and values `[n, qkv_dim]`, queries and keys rotated, by stock
-/// operations.
-pub(crate) fn composite(x: &Tensor, linear: &Linear, rotation: &Rotation) -> Result<Tensor> {
-    let qkv = linear.composite(x)?;
+/// Queries, keys and values `[n, qkv_dim]` with queries and keys rotated, by stock operations.
+pub(crate) fn composite(qkv: &Tensor, rotation: &Rotation) -> Result<Tensor> {
     let (n, width) = qkv.dims2()?;
     let (heads, dim) = (rotation.n_rotated, rotation.head_dim);
     let gather = |from: &[f32]| -> Result<Tensor> {
         let rows: Vec<f32> = rotation.positions.iter().flat_map(|p| &from[p * dim / 2..][..dim / 2]).copied().collect();
-        Tensor::from_vec(rows, (n, 1, dim / 2), x.device())?.to_dtype(x.dtype())
+        Tensor::from_vec(rows, (n, 1, dim / 2), qkv.device())?.to_dtype(qkv.dtype())
     };
     let (cos, sin) = (gather(&rotation.table.cos)?, gather(&rotation.table.sin)?);
     let turned = qkv.narrow(1, 0, heads * dim)?.reshape((n, heads, dim))?;

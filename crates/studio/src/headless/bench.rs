@@ -2,8 +2,9 @@
 //!
 //! Three measurements on random weights of the demo model's shapes and of Qwen2.5-0.5B's (24 blocks, width 896):
 //! cross-entropy of 256 candidates of 24 tokens that are one-token changes of 8 parents, with shared beginnings
-//! computed once; the one-hot gradient of the 8 parents with λ = 0.5; greedy generation. The token sequences are
-//! written out in `tests/peers/README.md`, so that another program can measure the same.
+//! computed once; the one-hot gradient of the 8 parents with λ = 0.5; greedy generation. The larger model is measured
+//! with its weights kept in f32 and in bf16, unless one number format is asked for. The token sequences are written out
+//! in `tests/peers/README.md`, so that another program can measure the same.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -11,11 +12,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tiller_discover::direction;
-use tiller_engine::config::{ArchParams, ModelConfig, RopeScaling};
+use tiller_engine::config::{ArchParams, BlockParams, ModelConfig, RopeParams, RopeScaling};
 use tiller_engine::generate::{Reply, generate};
 use tiller_engine::gradient::{Member, Problem as Ascent, token_gradients};
 use tiller_engine::{Edit, Model, Node, Parent, Tensor, TokenTree, device, score};
 use tiller_protocol::chat::Sampling;
+use tiller_protocol::model::DtypeChoice;
 use tiller_protocol::problem::Problem;
 
 use super::options::{Global, Suite};
@@ -32,7 +34,7 @@ const LAMBDA: f64 = 0.5;
 
 /// One model and how often it is measured.
 struct Bench {
-    name: &'static str,
+    name: String,
     model: Model,
     repeats: usize,
     n_decoded: usize,
@@ -45,16 +47,19 @@ struct Bench {
 pub fn bench(global: &Global, suite: Suite) -> Result<BenchResult, Problem> {
     let mut sink = WatchSink::new(global, "Measuring speed");
     let mut figures = Vec::new();
-    for (wanted, name) in [(Suite::Demo, "demo"), (Suite::Qwen05, "qwen2.5-0.5b")] {
-        if suite != Suite::All && suite != wanted {
-            continue;
-        }
-        sink.part(&format!("Measuring {name}"));
-        let (config, repeats, n_decoded) = match wanted {
-            Suite::Qwen05 => (qwen_config(), 3, 32),
-            Suite::Demo | Suite::All => (demo_config(&Assets::find()?.demo_model())?, 9, 200),
+    for (model, kept) in plan(suite, global.dtype) {
+        let name = match kept {
+            DtypeChoice::Auto | DtypeChoice::F32 => model.to_owned(),
+            DtypeChoice::Bf16 => format!("{model}-bf16"),
+            DtypeChoice::F16 => format!("{model}-f16"),
         };
-        let model = Model::random(config, 1).map_err(|error| problem::engine(&error))?;
+        sink.part(&format!("Measuring {name}"));
+        let (config, repeats, n_decoded) = match model {
+            QWEN => (qwen_config(), 3, 32),
+            _ => (demo_config(&Assets::find()?.demo_model())?, 9, 200),
+        };
+        let keep = device::keep(kept, &tiller_engine::Device::Cpu);
+        let model = Model::random_kept(config, 1, keep).map_err(|error| problem::engine(&error))?;
         let bench = Bench { name, model, repeats, n_decoded };
         for measure in [Bench::candidates, Bench::gradient, Bench::generate] {
             sink.check()?;
@@ -63,6 +68,19 @@ pub fn bench(global: &Global, suite: Suite) -> Result<BenchResult, Problem> {
         }
     }
     Ok(BenchResult { device: device::label(&tiller_engine::Device::Cpu), figures })
+}
+
+const DEMO: &str = "demo";
+const QWEN: &str = "qwen2.5-0.5b";
+
+/// Which models are measured and how their weights are kept.
+fn plan(suite: Suite, dtype: DtypeChoice) -> Vec<(&'static str, DtypeChoice)> {
+    let (small, large): (&[_], &[_]) = match &dtype {
+        DtypeChoice::Auto => (&[DtypeChoice::F32], &[DtypeChoice::F32, DtypeChoice::Bf16]),
+        one => (std::slice::from_ref(one), std::slice::from_ref(one)),
+    };
+    let demo = small.iter().map(|&kept| (DEMO, kept)).filter(|_| suite != Suite::Qwen05);
+    demo.chain(large.iter().map(|&kept| (QWEN, kept)).filter(|_| suite != Suite::Demo)).collect()
 }
 
 /// The demo model's shapes, without end tokens, so that generation runs to its length.
@@ -86,8 +104,8 @@ fn qwen_config() -> ModelConfig {
         context_len: 32_768,
         tied: true,
         norm_eps: 1e-6,
-        rope_theta: 1e6,
-        rope_scaling: RopeScaling::None,
+        ropes: vec![RopeParams { theta: 1e6, scaling: RopeScaling::None }],
+        blocks: vec![BlockParams::default(); 24],
         arch: ArchParams { qkv_bias: true, ..ArchParams::LLAMA },
         eos_ids: Vec::new(),
     }
@@ -179,6 +197,14 @@ impl Bench {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_format_decides_what_is_measured() {
+        use DtypeChoice::{Auto, Bf16, F32};
+        assert_eq!(plan(Suite::All, Auto), [(DEMO, F32), (QWEN, F32), (QWEN, Bf16)]);
+        assert_eq!(plan(Suite::Qwen05, F32), [(QWEN, F32)]);
+        assert_eq!(plan(Suite::Demo, Bf16), [(DEMO, Bf16)]);
+    }
 
     #[test]
     fn sequences_are_those_of_the_peer() {

@@ -13,7 +13,7 @@ use super::results::GenerateResult;
 use super::session::Session;
 use super::vectors;
 use crate::jobs::turns;
-use crate::problem;
+use crate::{memory, problem};
 
 /// Writes one reply; `on_text` receives it piece by piece. Deterministic for a seed on one device.
 ///
@@ -28,6 +28,7 @@ pub fn generate(
     let edits = Arc::new(vectors::edits(&session, &options.vectors)?);
     let text = PromptText { system: options.system.clone(), user: options.user.clone() };
     let prompt = session.loaded.prompt(&turns(&text))?;
+    memory::check_reply(&session.loaded, &[prompt.len()], options.sampling.max_tokens)?;
     let edits_now = || Arc::clone(&edits);
     let began = Instant::now();
     let mut pass_on = |_: usize, text: &str| {
@@ -44,5 +45,6 @@ pub fn generate(
         reason: reply.reason,
         n_tokens: reply.ids.len(),
         tokens_per_sec: reply.ids.len() as f64 / seconds,
+        folded_system: options.system.is_some() && session.loaded.info.folds_system,
     })
 }

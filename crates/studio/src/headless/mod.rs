@@ -12,6 +12,7 @@ mod evaluate;
 mod extract;
 mod generate;
 mod grad;
+mod model;
 mod options;
 mod results;
 mod session;
@@ -25,12 +26,13 @@ pub use evaluate::evaluate;
 pub use extract::extract;
 pub use generate::generate;
 pub use grad::grad;
+pub use model::{model_info, model_list};
 pub use options::{
     DemoOptions, DiscoverOptions, EvaluateOptions, ExtractOptions, GenerateOptions, Global, GradOptions, OnStep, Step,
     Suite, TraceInput, VectorOption, Watch, model_source,
 };
 pub use results::{
-    BenchResult, DemoResult, DiscoverResult, EvaluateResult, ExtractResult, Figure, GenerateResult, GradResult,
-    TraceResult,
+    BenchResult, DemoResult, DiscoverResult, EvaluateResult, ExtractResult, Figure, GenerateResult, GradResult, ModelList,
+    TraceResult, TurnTokens,
 };
 pub use trace::trace;

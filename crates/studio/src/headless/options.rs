@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tiller_protocol::chat::{Sampling, Turn};
-use tiller_protocol::model::{DeviceChoice, DtypeChoice, ModelSource};
+use tiller_protocol::model::{DeviceChoice, DtypeChoice, LoadOptions, ModelSource};
 use tiller_protocol::persona::Placement;
 use tiller_protocol::steering::{ExtractMethod, Positions};
 
@@ -18,6 +18,8 @@ pub struct Global {
     pub device: DeviceChoice,
     /// Number format of the weights.
     pub dtype: DtypeChoice,
+    /// How a model is loaded otherwise.
+    pub load: LoadOptions,
     /// Progress and stop.
     pub watch: Watch,
 }
@@ -28,6 +30,7 @@ impl std::fmt::Debug for Global {
             .field("workspace", &self.workspace)
             .field("device", &self.device)
             .field("dtype", &self.dtype)
+            .field("load", &self.load)
             .finish_non_exhaustive()
     }
 }
@@ -66,12 +69,13 @@ impl Watch {
     }
 }
 
-/// `demo`, an existing folder, or a hub id.
+/// `demo`, an existing folder, a GGUF file, or a hub id.
 pub fn model_source(text: &str) -> ModelSource {
     let path = PathBuf::from(text);
+    let is_gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
     if text == "demo" {
         ModelSource::Demo
-    } else if path.is_dir() || path.is_absolute() || text.starts_with('.') {
+    } else if path.is_dir() || is_gguf || path.is_absolute() || text.starts_with('.') {
         ModelSource::Folder(path)
     } else {
         ModelSource::Hub(text.to_owned())

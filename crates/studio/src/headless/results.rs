@@ -3,11 +3,27 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use tiller_protocol::chat::EndReason;
+use tiller_protocol::chat::{EndReason, Role};
 use tiller_protocol::discovery::RunResult;
 use tiller_protocol::evaluation::Condition;
 use tiller_protocol::model::ModelInfo;
 use tiller_protocol::steering::VectorInfo;
+
+use crate::catalogue::CatalogueEntry;
+
+/// The tokens that hold a turn's own text, without the template's words around it. A token that reaches over an edge
+/// is counted. A template that repeats a text has it several times, one that drops it never.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TurnTokens {
+    /// Place of the turn in the chat, from 0.
+    pub turn: usize,
+    /// Who speaks.
+    pub role: Role,
+    /// First token, from 0.
+    pub start: usize,
+    /// One behind the last token.
+    pub end: usize,
+}
 
 /// Result of [`super::trace`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -17,8 +33,20 @@ pub struct TraceResult {
     pub out: PathBuf,
     /// The tokens.
     pub input_ids: Vec<u32>,
+    /// Which of the tokens are whose, for a chat.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<TurnTokens>,
     /// The model.
     pub model: ModelInfo,
+}
+
+/// Result of [`super::model_list`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelList {
+    /// Memory that is free now for the processor, where the system tells.
+    pub free_bytes: Option<u64>,
+    /// Published models.
+    pub models: Vec<CatalogueEntry>,
 }
 
 /// Result of [`super::grad`].
@@ -74,6 +102,8 @@ pub struct GenerateResult {
     pub n_tokens: usize,
     /// Tokens a second.
     pub tokens_per_sec: f64,
+    /// The chat template has no place for instructions, so they were put in front of the user's text.
+    pub folded_system: bool,
 }
 
 /// One measured speed.

@@ -9,7 +9,7 @@ use super::options::{Global, Step};
 use crate::assets::Assets;
 use crate::jobs::{Report, Sink};
 use crate::library::Library;
-use crate::models::{self, Loaded};
+use crate::models::{self, Held, Loaded};
 use crate::workspace::Workspace;
 
 /// Least time between two reports of progress.
@@ -36,7 +36,11 @@ impl Session {
         let assets = Assets::find();
         let workspace = Workspace::read_only(global.workspace.as_deref())?;
         let mut sink = WatchSink::new(global, "Loading the model");
-        let loaded = models::load(model, &assets, (global.device, global.dtype), &mut sink)?;
+        let plan = models::plan(model, &assets, (global.device, global.dtype), &Held::default())?;
+        if let Some(note) = &plan.check.note {
+            log::warn!("{note}");
+        }
+        let loaded = models::load(&plan, &assets, global.load, &mut sink)?;
         let assets = assets?;
         let library = Library::new(vec![assets.personas(), workspace.personas()]);
         Ok(Self { loaded, library, neutral: assets.neutral()?, workspace })

@@ -3,13 +3,16 @@
 use std::path::Path;
 
 use safetensors::Dtype;
+use tiller_engine::template::TokenPart;
 use tiller_engine::{DType, Request, Tensor, TokenTree};
+use tiller_protocol::chat::Turn;
 use tiller_protocol::model::ModelSource;
 use tiller_protocol::problem::Problem;
 
 use super::options::{Global, TraceInput};
-use super::results::TraceResult;
+use super::results::{TraceResult, TurnTokens};
 use super::session::Session;
+use crate::models::Loaded;
 use crate::problem;
 use crate::vector_file::{NamedTensor, write_tensors};
 
@@ -19,10 +22,12 @@ use crate::vector_file::{NamedTensor, write_tensors};
 /// A model that cannot be loaded, tokens that do not fit, a file that cannot be written.
 pub fn trace(global: &Global, model: &ModelSource, input: &TraceInput, out: &Path) -> Result<TraceResult, Problem> {
     let Session { loaded, .. } = Session::open(global, model)?;
-    let ids = match input {
-        TraceInput::Ids(ids) => ids.clone(),
-        TraceInput::Text(text) => loaded.model.tokenizer().encode(text).map_err(|error| problem::engine(&error))?,
-        TraceInput::Chat(turns) => loaded.prompt(turns)?,
+    let (ids, parts) = match input {
+        TraceInput::Ids(ids) => (ids.clone(), Vec::new()),
+        TraceInput::Text(text) => {
+            (loaded.model.tokenizer().encode(text).map_err(|error| problem::engine(&error))?, Vec::new())
+        }
+        TraceInput::Chat(turns) => chat(&loaded, turns)?,
     };
     if ids.is_empty() {
         return Err(problem::bad_input("there are no tokens", "Give at least one token id or a text."));
@@ -42,7 +47,21 @@ pub fn trace(global: &Global, model: &ModelSource, input: &TraceInput, out: &Pat
     };
     tensors.extend(run().map_err(|error| problem::engine(&error))?);
     write_tensors(out, &tensors, None)?;
-    Ok(TraceResult { out: out.to_owned(), input_ids: ids, model: loaded.info })
+    Ok(TraceResult { out: out.to_owned(), input_ids: ids, parts, model: loaded.info })
+}
+
+/// The ids of a chat with the reply opened, and which of them are whose.
+fn chat(loaded: &Loaded, turns: &[Turn]) -> Result<(Vec<u32>, Vec<TurnTokens>), Problem> {
+    let template = loaded.model.template().ok_or_else(|| problem::no_template(&loaded.info.name))?;
+    let rendered = template.render_parts(turns, true).map_err(|error| problem::engine(&error))?;
+    let tokens = rendered.tokens(loaded.model.tokenizer()).map_err(|error| problem::engine(&error))?;
+    let part = |part: TokenPart| TurnTokens {
+        turn: part.turn,
+        role: part.role,
+        start: part.tokens.start,
+        end: part.tokens.end,
+    };
+    Ok((tokens.ids, tokens.parts.into_iter().map(part).collect()))
 }
 
 /// A tensor `[rows, columns]` as f32 under a name.
@@ -52,4 +71,26 @@ pub(super) fn named(name: String, tensor: &Tensor) -> tiller_engine::Result<Name
     let named = NamedTensor::f32(name, &shape, &values);
     debug_assert_eq!(named.dtype, Dtype::F32);
     Ok(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use tiller_protocol::chat::Role;
+
+    use super::*;
+
+    #[test]
+    fn a_chat_is_traced_with_the_place_of_every_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let turn = |role, content: &str| Turn { role, content: content.to_owned() };
+        let turns = vec![turn(Role::System, "Be brief."), turn(Role::User, " Hello there! ")];
+        let (global, input) = (Global::default(), TraceInput::Chat(turns));
+        let result = trace(&global, &ModelSource::Demo, &input, &dir.path().join("out.safetensors")).unwrap();
+        let tokenizer = Session::open(&global, &ModelSource::Demo).unwrap().loaded.model.tokenizer().clone();
+        let text = |part: &TurnTokens| tokenizer.decode(&result.input_ids[part.start..part.end]).unwrap();
+        let found: Vec<(usize, Role, String)> =
+            result.parts.iter().map(|part| (part.turn, part.role, text(part).trim().to_owned())).collect();
+        let wanted = [(0, Role::System, "Be brief.".to_owned()), (1, Role::User, "Hello there!".to_owned())];
+        assert_eq!(found, wanted);
+    }
 }

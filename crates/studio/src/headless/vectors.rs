@@ -64,12 +64,11 @@ fn resid_norm(session: &Session, block: usize) -> Result<f64, Problem> {
         for prompt in &prompts {
             let turns =
                 [tiller_protocol::chat::Turn { role: tiller_protocol::chat::Role::User, content: prompt.user.clone() }];
-            let text = match model.template() {
-                Some(template) => template.render(&turns, true)?,
-                None => prompt.user.clone(),
+            let ids = match model.template() {
+                Some(template) => model.tokenizer().encode(&template.render(&turns, true)?)?,
+                None => model.tokenizer().encode_whole(&prompt.user)?,
             };
             let mut tree = TokenTree::new();
-            let ids = model.tokenizer().encode(&text)?;
             tree.push(Node { parent: Parent::Root, ids, ends_prompt: true, is_reply: false });
             let request = Request { capture: &[block], last_block: Some(block), ..Request::new(&tree) };
             for (_, resid) in model.forward(&request)?.resid_post {

@@ -12,8 +12,8 @@ use tiller_protocol::problem::Problem;
 use super::{Report, Sink};
 use crate::live::{LiveEdits, LiveSteering};
 use crate::models::Loaded;
-use crate::problem;
 use crate::workspace::Workspace;
+use crate::{memory, problem};
 
 /// What is to be answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,8 @@ pub(crate) fn say(
     }
     let prompt = loaded.prompt(&ask.turns)?;
     let plain_prompt = ask.plain_turns.as_ref().map_or_else(|| Ok(prompt.clone()), |turns| loaded.prompt(turns))?;
+    let lens = [prompt.len(), plain_prompt.len()];
+    memory::check_reply(loaded, &lens[..=usize::from(ask.side_by_side)], ask.sampling.max_tokens)?;
     let steered = LiveEdits::new(live, workspace, &loaded.info, loaded.device());
     let none: Arc<Vec<Edit>> = Arc::default();
     // Read once before the first token, so that a row that cannot be used is told at once.

@@ -19,9 +19,8 @@ use super::material::{Material, Shelf, spread};
 use super::picture::picture;
 use super::{Report, Sink, flow};
 use crate::models::Loaded;
-use crate::plot;
-use crate::problem;
 use crate::workspace::RunFolder;
+use crate::{memory, plot, problem};
 
 /// Points of a front that are measured at the end, among the fluent ones and among the others.
 const JUDGED: usize = 8;
@@ -45,6 +44,7 @@ pub(crate) fn run(
 ) -> Result<RunResult, Problem> {
     let mut settings = settings.clone();
     check(&settings, loaded)?;
+    memory::check_search(loaded, &settings)?;
     let material = Material::prepare(loaded, shelf, &mut settings, sink)?;
     let landscape = material.landscape(&settings)?;
     let start = if resume { folder.resume()? } else { epo::Run::default() };
@@ -93,6 +93,9 @@ pub(crate) fn run(
 
 /// Refuses settings that no search can follow, by the names they have in a settings file.
 fn check(settings: &DiscoverySettings, loaded: &Loaded) -> Result<(), Problem> {
+    if !loaded.model.has_gradients() {
+        return Err(problem::no_gradient(&loaded.info.dtype));
+    }
     let refuse = |cause: String| Err(problem::bad_input(&cause, "Change this setting and start again."));
     for (value, name) in [
         (settings.prompt_len, "prompt_len (length of the prompt)"),

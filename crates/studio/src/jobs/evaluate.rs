@@ -8,6 +8,7 @@ use tiller_protocol::problem::Problem;
 
 use super::material::condition;
 use super::{Sink, measure};
+use crate::memory;
 use crate::models::Loaded;
 
 /// What is measured besides nothing at all.
@@ -29,6 +30,7 @@ pub(crate) struct Ask<'a> {
 /// # Errors
 /// A failure of the model, or a stop before the first condition.
 pub(crate) fn evaluate(loaded: &Loaded, ask: &Ask<'_>, sink: &mut dyn Sink) -> Result<Vec<Condition>, Problem> {
+    memory::check_reading(loaded)?;
     let nothing = Treatment { prompt: None, placement: ask.placement, edits: &[] };
     let mut wanted = vec![(condition("No prompt", ConditionKind::NoPrompt, None), nothing)];
     for (i, prompt) in ask.prompts.iter().enumerate() {

@@ -8,8 +8,8 @@ use tiller_protocol::steering::{ExtractMethod, VectorId, VectorInfo};
 
 use super::Sink;
 use crate::models::Loaded;
-use crate::problem;
 use crate::workspace::StoredVector;
+use crate::{memory, problem};
 
 /// Neutral prompts that norms and spreads are taken from.
 const N_NEUTRAL: usize = 96;
@@ -34,6 +34,7 @@ pub(crate) fn extract(
     if loaded.model.template().is_none() {
         return Err(problem::no_template(&loaded.info.name));
     }
+    memory::check_reading(loaded)?;
     let data = PairData { pairs: &persona.pairs, neutral, letter_items: &persona.select };
     let found = pairs::extract(&loaded.model, &data, &mut |done, total| {
         sink.step(done, total, "prompts");

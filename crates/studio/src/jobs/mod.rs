@@ -39,13 +39,13 @@ pub(crate) mod tests {
 
     use std::sync::OnceLock;
 
-    use tiller_protocol::model::{DeviceChoice, DtypeChoice, ModelSource};
+    use tiller_protocol::model::{DeviceChoice, DtypeChoice, LoadOptions, ModelSource};
     use tiller_protocol::persona::Persona;
 
     use super::*;
     use crate::assets::Assets;
     use crate::library::Library;
-    use crate::models::{self, Loaded};
+    use crate::models::{self, Held, Loaded};
 
     /// Collects reports; can stop the job after some of them.
     #[derive(Default)]
@@ -76,7 +76,9 @@ pub(crate) mod tests {
         static DEMO: OnceLock<Loaded> = OnceLock::new();
         DEMO.get_or_init(|| {
             let choice = (DeviceChoice::Cpu, DtypeChoice::Auto);
-            models::load(&ModelSource::Demo, &Assets::find(), choice, &mut Quiet::default()).unwrap()
+            let (assets, options) = (Assets::find(), LoadOptions::default());
+            let plan = models::plan(&ModelSource::Demo, &assets, choice, &Held::default()).unwrap();
+            models::load(&plan, &assets, options, &mut Quiet::default()).unwrap()
         })
     }
 }

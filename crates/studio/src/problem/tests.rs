@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use tiller_protocol::model::{MemoryNeed, ModelCheck, ModelSource};
+
 use super::*;
 
 #[track_caller]
@@ -31,12 +33,16 @@ fn engine_errors() {
             &["The tokenizer", "/m/"],
         ),
         (EngineError::Io { path: path(), source: io_error(io::ErrorKind::PermissionDenied) }, &["right to read"]),
-        (EngineError::BadFile { path: path(), reason: "header too large".to_owned() }, &["cut short", "header"]),
+        (
+            EngineError::BadFile { path: path(), reason: "the file is cut short in its header".to_owned() },
+            &["cut short", "header"],
+        ),
         (EngineError::BadFile { path: "/m/config.json".into(), reason: "no n".to_owned() }, &["config.json", "no n"]),
         (EngineError::BadFile { path: "/m/tokenizer.json".into(), reason: "bad".to_owned() }, &["tokenizer.json"]),
         (EngineError::UnknownArchitecture("MambaForCausalLM".to_owned()), &["MambaForCausalLM"]),
         (
             EngineError::BadTensor {
+                path: PathBuf::from("/m/model.safetensors"),
                 name: "model.norm.weight".to_owned(),
                 expected: "f32 [8]".to_owned(),
                 found: "i64 [8]".to_owned(),
@@ -113,6 +119,56 @@ fn problems_of_use() {
     check(&bad_pattern("Warmth", "unclosed group"), &["unclosed group"]);
     check(&no_picture("Empty size"), &["Empty size"]);
     check(&no_sae("Tiny"), &["RESGA"]);
+    check(&no_gradient("q4_k"), &["q4_k", "--dtype"]);
     check(&bad_input("the conversation is empty", "Write something first."), &["The conversation is empty"]);
     check(&stopped(), &["stopped"]);
+}
+
+#[test]
+fn weights_that_do_not_fit_are_told_by_name() {
+    let path = || PathBuf::from("/m/model.safetensors");
+    let missing = |alike: Option<&str>| EngineError::MissingTensors {
+        path: PathBuf::from("/m"),
+        missing: vec![("model.norm.weight".to_owned(), alike.map(str::to_owned))],
+        n_missing: 9,
+        n_expected: 12,
+    };
+    check(&engine(&missing(Some("norm.weight"))), &["model.norm.weight", "there is norm.weight", "8 more", "convert"]);
+    check(&engine(&missing(None)), &["9 of the 12", "belong together"]);
+    let broken =
+        EngineError::NotFinite { path: path(), name: "lm_head.weight".to_owned(), value: f32::NAN, index: 3, len: 8 };
+    check(&engine(&broken), &["/m/model.safetensors", "lm_head.weight", "NaN", "value 3 of 8"]);
+    let twice = EngineError::DuplicateTensor { name: "a.b".to_owned(), first: path(), second: PathBuf::from("/m/x") };
+    check(&engine(&twice), &["a.b", "/m/model.safetensors", "/m/x"]);
+}
+
+#[test]
+fn memory_is_told_in_amounts() {
+    let need = MemoryNeed {
+        weights_bytes: 16_060_000_000,
+        context_tokens: 4096,
+        cache_bytes: 1_073_741_824,
+        ..MemoryNeed::default()
+    };
+    let facts = ModelCheck {
+        name: "Llama-3.1-8B-Instruct".to_owned(),
+        source: ModelSource::Demo,
+        architecture: "LlamaForCausalLM".to_owned(),
+        n_layers: 32,
+        d_model: 4096,
+        context_len: 131_072,
+        n_params: 8_030_261_248,
+        file_bytes: 16_060_522_496,
+        dtype: "bf16".to_owned(),
+        has_gradients: true,
+        device: "CPU (2 threads)".to_owned(),
+        note: None,
+        need,
+        free_bytes: Some(8_000_000_000),
+    };
+    assert!(!facts.fits() && ModelCheck { free_bytes: None, ..facts.clone() }.fits());
+    check(&does_not_fit(&facts), &["16.1 GB", "17.1 GB", "8.0 GB", "4096 tokens", "--load-anyway"]);
+    check(&no_room("The reply", 2_000_000_000, 500_000_000, "Shorten the text."), &["2.0 GB", "500 MB", "Shorten"]);
+    let gone = EngineError::OutOfMemory { device: "The NVIDIA GPU".to_owned(), needed: None, free: Some(1_000_000) };
+    check(&engine(&gone), &["NVIDIA", "1.0 MB", "free again"]);
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tiller_protocol::chat::{Role, Sampling, Side, Turn};
-use tiller_protocol::model::ModelSource;
+use tiller_protocol::model::{LoadOptions, ModelSource};
 use tiller_protocol::settings::ThemeChoice;
 
 use super::*;
@@ -49,7 +49,7 @@ fn is_end(event: &Event, wanted: JobId) -> bool {
 }
 
 fn load(studio: &Studio) {
-    studio.send(Command::LoadModel { job: JobId(1), source: ModelSource::Demo });
+    studio.send(Command::LoadModel { job: JobId(1), source: ModelSource::Demo, options: LoadOptions::default() });
     let events = until(studio, |event| is_end(event, JobId(1)));
     assert!(matches!(events.last(), Some(Event::ModelReady { .. })), "{:?}", events.last());
 }
@@ -68,7 +68,7 @@ fn say(job: u64, max_tokens: usize) -> Command {
 fn a_second_job_is_refused_with_the_name_of_the_first() {
     let dir = tempfile::tempdir().unwrap();
     let studio = open(&dir);
-    studio.send(Command::LoadModel { job: JobId(1), source: ModelSource::Demo });
+    studio.send(Command::LoadModel { job: JobId(1), source: ModelSource::Demo, options: LoadOptions::default() });
     studio.send(say(2, 8));
     let events = until(&studio, |event| is_end(event, JobId(2)));
     match events.last() {
@@ -90,7 +90,11 @@ fn a_job_without_a_model_fails_and_the_next_one_runs() {
     studio.send(say(7, 8));
     let events = until(&studio, |event| is_end(event, JobId(7)));
     assert!(matches!(events.last(), Some(Event::Failed { problem, .. }) if problem.title == "No model is loaded"));
-    studio.send(Command::LoadModel { job: JobId(8), source: ModelSource::Folder(dir.path().to_owned()) });
+    studio.send(Command::LoadModel {
+        job: JobId(8),
+        source: ModelSource::Folder(dir.path().to_owned()),
+        options: LoadOptions::default(),
+    });
     let events = until(&studio, |event| is_end(event, JobId(8)));
     assert!(matches!(events.last(), Some(Event::Failed { .. })));
     load(&studio);

@@ -94,7 +94,7 @@ fn draft(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
         }
         ui.horizontal(|ui| {
             settings_menu(ui, page);
-            system_menu(ui, page);
+            system_menu(ui, page, shared);
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 let replying = shared.job.as_ref().filter(|job| job.purpose == Purpose::Chat).map(|job| job.stopping);
                 if let Some(stopping) = replying {
@@ -154,7 +154,7 @@ fn settings_menu(ui: &mut Ui, page: &mut ChatPage) {
         });
 }
 
-fn system_menu(ui: &mut Ui, page: &mut ChatPage) {
+fn system_menu(ui: &mut Ui, page: &mut ChatPage, shared: &Shared) {
     let label = if page.system.trim().is_empty() { "System prompt" } else { "System prompt \u{2022}" };
     let opener = button::quiet(label).hint("Instructions in front of the conversation").show(ui);
     egui::Popup::from_toggle_button_response(&opener)
@@ -171,5 +171,11 @@ fn system_menu(ui: &mut Ui, page: &mut ChatPage) {
                 ui,
                 "Both columns get it. A discovered system prompt is added after it, left column only.",
             ));
+            if shared.model.as_ref().is_some_and(|model| model.folds_system) {
+                ui.label(theme::note(
+                    ui,
+                    "This model\u{2019}s chat template has no place for it: it is put in front of your first message.",
+                ));
+            }
         });
 }

@@ -60,6 +60,10 @@ impl DiscoverPage {
         if let Some(obstacle) = shared.needs_model() {
             return Some(obstacle);
         }
+        if shared.model.as_ref().is_some_and(|model| !model.has_gradients) {
+            let reason = "Quantised weights have no gradient. Open the model with the number format f32 or bf16.";
+            return Some(reason.to_owned());
+        }
         if shared.persona(&self.form.persona(shared)).is_none() {
             return Some("Choose a persona first.".to_owned());
         }

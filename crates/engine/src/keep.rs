@@ -1,0 +1,129 @@
+//! How the values of a model's matrices are kept once they are loaded.
+//!
+//! On the processor activations are f32 whatever the weights are. Matrices in the 16 bits of their file take half the
+//! memory of f32 and, where reading them is what takes the time, half of that; they are widened exactly. A model that
+//! is small enough for the processor's caches gains nothing, so it is kept in f32, turned for speed. Elsewhere weights
+//! and activations share one format.
+
+use candle_core::{DType, Device, Tensor};
+use half::{bf16, f16};
+
+use crate::error::Result;
+use crate::ops::linear::rows::Rows;
+use crate::ops::linear::{Linear, Orientation};
+use crate::stored::Stored;
+use crate::weights::transposed;
+
+/// Which number format matrices are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// That of the file where it pays: quantised blocks always, 16 bits on the processor for large models. Elsewhere
+    /// bf16.
+    Auto,
+    /// This one, whatever the file holds; quantised blocks are dequantised.
+    As(DType),
+}
+
+impl From<DType> for Keep {
+    fn from(dtype: DType) -> Self {
+        Self::As(dtype)
+    }
+}
+
+/// From this many parameters on a model is large: in f32 it is more than the caches of most processors hold.
+pub const LARGE: u64 = 32 << 20;
+
+/// Puts weights where they belong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placer<'a> {
+    pub(crate) device: &'a Device,
+    pub(crate) keep: Keep,
+    /// Parameters of the whole model.
+    pub(crate) n_params: u64,
+}
+
+impl Placer<'_> {
+    /// Number format of activations, norms and biases.
+    pub(crate) fn activations(&self) -> DType {
+        match (self.device, self.keep) {
+            (Device::Cpu, Keep::Auto | Keep::As(DType::BF16 | DType::F16)) => DType::F32,
+            (_, Keep::Auto) => DType::BF16,
+            (_, Keep::As(dtype)) => dtype,
+        }
+    }
+
+    /// A norm's weight or a bias.
+    pub(crate) fn vector(&self, values: Vec<f32>) -> Result<Tensor> {
+        let n = values.len();
+        Ok(Tensor::from_vec(values, n, self.device)?.to_dtype(self.activations())?)
+    }
+
+    /// Projections of the same input, one below the other: values `[n_out, n_in]` and `n_out` of each.
+    pub(crate) fn linear(&self, parts: Vec<(Stored, usize)>, n_in: usize, bias: Option<Tensor>) -> Result<Linear> {
+        if parts.iter().any(|(stored, _)| self.is_narrow(stored)) {
+            let narrow = |(stored, n_out)| Ok((self.narrowed(stored)?, n_out));
+            let parts: Vec<(Stored, usize)> = parts.into_iter().map(narrow).collect::<Result<_>>()?;
+            let all = |is: fn(&Stored) -> bool| parts.iter().all(|(stored, _)| is(stored));
+            if all(|stored| matches!(stored, Stored::F16(_))) || all(|stored| matches!(stored, Stored::Bf16(_))) {
+                let parts = parts.into_iter().map(|(stored, _)| stored).collect();
+                return Ok(Linear::of_turned(Rows::turned(parts, n_in)?, bias));
+            }
+            let rows = |(stored, n_out)| Rows::new(stored, n_out, n_in);
+            return Ok(Linear::of_rows(parts.into_iter().map(rows).collect::<candle_core::Result<_>>()?, bias));
+        }
+        if !self.device.is_cpu() {
+            let tensors: Vec<Tensor> =
+                parts.into_iter().map(|(stored, n_out)| self.tensor(stored, n_out, n_in)).collect::<Result<_>>()?;
+            return Ok(Linear::new(Tensor::cat(&tensors, 0)?, bias, Orientation::OutIn));
+        }
+        let n_out: usize = parts.iter().map(|(_, n_out)| n_out).sum();
+        let mut rows = Vec::with_capacity(n_in * n_out);
+        for (stored, _) in parts {
+            rows.extend(stored.widened()?);
+        }
+        let turned = Tensor::from_vec(transposed(&rows, n_in), (n_in, n_out), self.device)?;
+        Ok(Linear::new(turned.to_dtype(self.activations())?, bias, Orientation::InOut))
+    }
+
+    /// An embedding, or a head of the same shape `[vocab, d_model]`.
+    pub(crate) fn embedding(&self, stored: Stored, vocab: usize, d_model: usize) -> Result<Linear> {
+        if self.is_narrow(&stored) {
+            return Ok(Linear::of_rows(vec![Rows::new(self.narrowed(stored)?, vocab, d_model)?], None));
+        }
+        Ok(Linear::new(self.tensor(stored, vocab, d_model)?, None, Orientation::OutIn))
+    }
+
+    /// Whether a matrix is kept in fewer bits than the activations.
+    fn is_narrow(&self, stored: &Stored) -> bool {
+        self.device.is_cpu()
+            && match (self.keep, stored) {
+                (Keep::Auto, Stored::Quantised(_)) | (Keep::As(DType::BF16 | DType::F16), _) => true,
+                (Keep::Auto, Stored::F16(_) | Stored::Bf16(_)) => self.n_params >= LARGE,
+                _ => false,
+            }
+    }
+
+    /// The values in the format asked for.
+    fn narrowed(&self, stored: Stored) -> Result<Stored> {
+        Ok(match (self.keep, stored) {
+            (Keep::As(DType::BF16), stored @ (Stored::F32(_) | Stored::F16(_) | Stored::Quantised(_))) => {
+                Stored::Bf16(stored.widened()?.into_iter().map(bf16::from_f32).collect())
+            }
+            (Keep::As(DType::F16), stored @ (Stored::F32(_) | Stored::Bf16(_) | Stored::Quantised(_))) => {
+                Stored::F16(stored.widened()?.into_iter().map(f16::from_f32).collect())
+            }
+            (_, stored) => stored,
+        })
+    }
+
+    /// `[n_out, n_in]` in the activations' format; in the file's own on the way to a device.
+    fn tensor(&self, stored: Stored, n_out: usize, n_in: usize) -> Result<Tensor> {
+        let shape = (n_out, n_in);
+        let tensor = match stored {
+            Stored::F16(values) => Tensor::from_vec(values, shape, self.device)?,
+            Stored::Bf16(values) => Tensor::from_vec(values, shape, self.device)?,
+            stored => Tensor::from_vec(stored.widened()?, shape, self.device)?,
+        };
+        Ok(tensor.to_dtype(self.activations())?)
+    }
+}

@@ -1,0 +1,86 @@
+//! What a checkpoint is, from its configuration and the tables of its weight files; no weight is read.
+
+use std::path::Path;
+
+use candle_core::{DType, Device};
+
+use super::checkpoint::Checkpoint;
+use super::{gguf, model_config};
+use crate::config::ModelConfig;
+use crate::error::Result;
+use crate::keep::{Keep, LARGE};
+use crate::memory::{self, Format};
+
+/// Facts about a model that is not loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    /// Its configuration, checked.
+    pub config: ModelConfig,
+    /// Bytes of all tensors in its files.
+    pub file_bytes: u64,
+    /// Number format that most values are stored in; `None` for quantised blocks.
+    pub stored: Option<DType>,
+}
+
+impl Preview {
+    /// How the matrices would be kept; `None` as quantised blocks.
+    fn kept(&self, device: &Device, keep: Keep) -> Option<DType> {
+        match (keep, self.stored) {
+            (Keep::As(dtype), _) => Some(dtype),
+            (Keep::Auto, None) if device.is_cpu() => None,
+            (Keep::Auto, Some(stored)) if device.is_cpu() => {
+                let is_large = memory::n_params(&self.config) >= LARGE;
+                Some(if is_large { stored } else { DType::F32 })
+            }
+            (Keep::Auto, _) => Some(DType::BF16),
+        }
+    }
+
+    /// Name of the number format that the matrices would be kept in.
+    pub fn format(&self, device: &Device, keep: Keep) -> &'static str {
+        self.kept(device, keep).map_or("quantised", |dtype| dtype.as_str())
+    }
+
+    /// Whether gradients would pass the matrices.
+    pub fn has_gradients(&self, device: &Device, keep: Keep) -> bool {
+        self.kept(device, keep).is_some()
+    }
+
+    /// Bytes of the weights once they are loaded.
+    pub fn weights_bytes(&self, device: &Device, keep: Keep) -> u64 {
+        match self.kept(device, keep) {
+            None => self.file_bytes,
+            Some(DType::F32) => memory::weights_bytes(&self.config, Format::F32),
+            Some(_) => memory::weights_bytes(&self.config, Format::Half),
+        }
+    }
+
+    /// Bytes needed beside the weights while they are read.
+    pub fn loading_bytes(&self, device: &Device, keep: Keep) -> u64 {
+        let kept = self.kept(device, keep);
+        if kept.is_none() {
+            // A tensor's blocks are held twice for a moment; the embedding is the largest.
+            let share =
+                self.config.vocab_size as f64 * self.config.d_model as f64 / memory::n_params(&self.config) as f64;
+            return (share * self.file_bytes as f64) as u64;
+        }
+        // Quantised blocks are widened one matrix at a time when they are not kept.
+        let stored = self.stored.map_or(4, |stored| stored.size_in_bytes() as u64);
+        memory::loading_bytes(&self.config, stored, kept == self.stored && kept != Some(DType::F32))
+    }
+}
+
+/// Reads what can be known about the model in a folder without its weights, and checks that its files are whole.
+///
+/// # Errors
+/// A missing or broken file, an unknown architecture, or tensors that the configuration does not expect.
+pub fn preview(dir: &Path) -> Result<Preview> {
+    if let Some(file) = gguf::file_of(dir) {
+        return gguf::preview(&file);
+    }
+    let config = model_config(dir)?;
+    let mut silent = |_, _| true;
+    let checkpoint = Checkpoint::open(dir, &mut silent)?;
+    checkpoint.require(&config)?;
+    Ok(Preview { config, file_bytes: checkpoint.data_bytes(), stored: Some(checkpoint.dtype()) })
+}
