@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 
 use crate::error::Result;
+use crate::memory::room_for;
 use crate::ops::linear::rows::Rows;
 use crate::ops::linear::{Linear, Orientation};
 use crate::stored::Stored;
@@ -77,6 +78,8 @@ impl Placer<'_> {
             return Ok(Linear::new(Tensor::cat(&tensors, 0)?, bias, Orientation::OutIn));
         }
         let n_out: usize = parts.iter().map(|(_, n_out)| n_out).sum();
+        // Once as they are and once turned.
+        room_for::<f32>(2 * n_in * n_out)?;
         let mut rows = Vec::with_capacity(n_in * n_out);
         for (stored, _) in parts {
             rows.extend(stored.widened()?);
@@ -120,8 +123,8 @@ impl Placer<'_> {
     fn tensor(&self, stored: Stored, n_out: usize, n_in: usize) -> Result<Tensor> {
         let shape = (n_out, n_in);
         let tensor = match stored {
-            Stored::F16(values) => Tensor::from_vec(values, shape, self.device)?,
-            Stored::Bf16(values) => Tensor::from_vec(values, shape, self.device)?,
+            Stored::F16(values) if !self.device.is_cpu() => Tensor::from_vec(values, shape, self.device)?,
+            Stored::Bf16(values) if !self.device.is_cpu() => Tensor::from_vec(values, shape, self.device)?,
             stored => Tensor::from_vec(stored.widened()?, shape, self.device)?,
         };
         Ok(tensor.to_dtype(self.activations())?)
