@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 
 use crate::error::Result;
+use crate::memory::room_for;
 use crate::ops::linear::rows::Rows;
 use crate::ops::linear::{Linear, Orientation};
 use crate::stored::Stored;
@@ -77,6 +78,8 @@ impl Placer<'_> {
             return Ok(Linear::new(Tensor::cat(&tensors, 0)?, bias, Orientation::OutIn));
         }
         let n_out: usize = parts.iter().map(|(_, n_out)| n_out).sum();
+        // Once as they are and once turned.
+        room_for::<f32>(2 * n_in * n_out)?;
         let mut rows = Vec::with_capacity(n_in * n_out);
         for (stored, _) in parts {
             rows.extend(stored.widened()?);
@@ -120,10 +123,61 @@ impl Placer<'_> {
     fn tensor(&self, stored: Stored, n_out: usize, n_in: usize) -> Result<Tensor> {
         let shape = (n_out, n_in);
         let tensor = match stored {
-            Stored::F16(values) => Tensor::from_vec(values, shape, self.device)?,
-            Stored::Bf16(values) => Tensor::from_vec(values, shape, self.device)?,
+            Stored::F16(values) if !self.device.is_cpu() => Tensor::from_vec(values, shape, self.device)?,
+            Stored::Bf16(values) if !self.device.is_cpu() => Tensor::from_vec(values, shape, self.device)?,
             stored => Tensor::from_vec(stored.widened()?, shape, self.device)?,
         };
         Ok(tensor.to_dtype(self.activations())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use candle_core::quantized::{GgmlDType, QTensor};
+
+    use super::*;
+    use crate::testing::noise;
+
+    #[test]
+    fn formats_follow_the_choice_the_file_and_the_size_of_the_model() {
+        let values = noise(&[8, 256], 0.3);
+        let flat = values.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let wide = Stored::F32(flat.clone());
+        let brain = Stored::Bf16(flat.iter().map(|v| bf16::from_f32(*v)).collect());
+        let half = Stored::F16(flat.iter().map(|v| f16::from_f32(*v)).collect());
+        let blocks = Stored::Quantised(Arc::new(QTensor::quantize(&values, GgmlDType::Q6K).unwrap()));
+        let (small, large) = (LARGE - 1, LARGE);
+        for (keep, n_params, stored, expected) in [
+            (Keep::Auto, large, &wide, "f32"),
+            (Keep::Auto, large, &brain, "bf16"),
+            (Keep::Auto, large, &half, "f16"),
+            (Keep::Auto, small, &brain, "f32"),
+            (Keep::Auto, small, &half, "f32"),
+            (Keep::Auto, small, &blocks, "q6_k"),
+            (Keep::As(DType::F32), large, &blocks, "f32"),
+            (Keep::As(DType::F32), large, &brain, "f32"),
+            (Keep::As(DType::BF16), small, &wide, "bf16"),
+            (Keep::As(DType::BF16), small, &blocks, "bf16"),
+            (Keep::As(DType::F16), small, &brain, "f16"),
+        ] {
+            let placer = Placer { device: &Device::Cpu, keep, n_params };
+            let linear = placer.linear(vec![(stored.clone(), 8), (stored.clone(), 8)], 256, None).unwrap();
+            let table = placer.embedding(stored.clone(), 8, 256).unwrap();
+            for (found, n_values) in [(&linear, 2 * 8 * 256), (&table, 8 * 256)] {
+                assert!(found.formats().iter().all(|(format, _)| *format == expected), "{keep:?}: {found:?}");
+                assert_eq!(found.n_values(), n_values);
+            }
+            assert_eq!((linear.has_gradient(), placer.activations()), (expected != "q6_k", DType::F32));
+            let exact = table.look_up(&[3], &Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let kept = stored.clone().widened().unwrap();
+            let rounded = |v: &f32| match expected {
+                "bf16" => bf16::from_f32(*v).to_f32(),
+                "f16" => f16::from_f32(*v).to_f32(),
+                _ => *v,
+            };
+            assert_eq!(exact, kept[3 * 256..4 * 256].iter().map(rounded).collect::<Vec<_>>());
+        }
     }
 }

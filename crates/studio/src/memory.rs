@@ -123,6 +123,18 @@ pub(crate) fn check_reading(loaded: &Loaded) -> Result<(), Problem> {
     check(loaded, "Reading the prompts", needed, "Close other programs, or load a smaller or quantised model.")
 }
 
+/// Refuses a file of residuals and of a value for every token of the vocabulary at each of `n_tokens` positions.
+///
+/// # Errors
+/// When more is needed than is free.
+pub(crate) fn check_table(loaded: &Loaded, n_tokens: usize) -> Result<(), Problem> {
+    let config = loaded.model.config();
+    // As a tensor, as values, and as the bytes that are written.
+    let table = (3 * 4_u64).saturating_mul(n_tokens as u64).saturating_mul(config.vocab_size as u64);
+    let needed = estimate::reading_bytes(config, n_tokens, runs_of(loaded)).saturating_add(table);
+    check(loaded, "The result", needed, "Give fewer tokens.")
+}
+
 fn runs_of(loaded: &Loaded) -> Runs {
     device::runs(loaded.device(), loaded.model.dtype())
 }
@@ -149,6 +161,7 @@ mod tests {
         let refused = check_search(demo, &endless).unwrap_err();
         assert!(refused.title.contains("memory") && refused.next_step.contains("population"), "{refused}");
         assert!(check_reply(demo, &[1 << 50], 1).is_err());
+        assert!(check_table(demo, 100).is_ok() && check_table(demo, 1 << 50).is_err());
     }
 
     #[test]

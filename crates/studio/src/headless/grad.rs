@@ -9,8 +9,8 @@ use super::results::GradResult;
 use super::session::Session;
 use super::trace::named;
 use crate::models::Loaded;
-use crate::problem;
 use crate::vector_file::{NamedTensor, read_direction, write_tensors};
+use crate::{memory, problem};
 
 /// Writes the gradient of −target + λ·cross-entropy for one-hot tokens (methods.md eq. 7) to a safetensors file.
 ///
@@ -31,6 +31,7 @@ pub fn grad(global: &Global, options: &GradOptions) -> Result<GradResult, Proble
     if options.ids.is_empty() {
         return Err(problem::bad_input("there are no tokens", "Give at least two token ids."));
     }
+    memory::check_table(&loaded, options.ids.len())?;
     let (gradient, target, xent) = gradient(&loaded, options, direction).map_err(|error| problem::engine(&error))?;
     let one = |name: &str, value: f64| NamedTensor::f32(name, &[1], &[value as f32]);
     write_tensors(&options.out, &[gradient, one("target", target), one("xent", xent)], None)?;

@@ -13,8 +13,8 @@ use super::options::{Global, TraceInput};
 use super::results::{TraceResult, TurnTokens};
 use super::session::Session;
 use crate::models::Loaded;
-use crate::problem;
 use crate::vector_file::{NamedTensor, write_tensors};
+use crate::{memory, problem};
 
 /// Writes residuals and logits of a token sequence to a safetensors file.
 ///
@@ -32,6 +32,7 @@ pub fn trace(global: &Global, model: &ModelSource, input: &TraceInput, out: &Pat
     if ids.is_empty() {
         return Err(problem::bad_input("there are no tokens", "Give at least one token id or a text."));
     }
+    memory::check_table(&loaded, ids.len())?;
     let mut tensors =
         vec![NamedTensor::i64("input_ids", &[ids.len()], &ids.iter().map(|id| i64::from(*id)).collect::<Vec<_>>())];
     let run = || -> tiller_engine::Result<Vec<NamedTensor>> {

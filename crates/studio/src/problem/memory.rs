@@ -52,9 +52,9 @@ pub(crate) fn out_of_memory(device: &str, needed: Option<u64>, free: Option<u64>
     let free = free.map(|bytes| format!("; {} was free", amount(bytes)));
     let facts: String = [needed, free].into_iter().flatten().collect();
     Problem::new(
-        "The memory of the device is used up",
+        "The memory is used up",
         format!("{device} had no room left for this step{facts}."),
-        "What was taken for it is free again. Use a shorter text or smaller settings (population, contexts, prompt \
-         length), another number format, or the processor.",
+        "What was taken for it is free again. Close other programs, use a smaller or quantised model, or a shorter text \
+         and smaller settings (population, contexts, prompt length).",
     )
 }

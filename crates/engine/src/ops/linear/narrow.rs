@@ -19,10 +19,7 @@ use super::{PARALLEL_FROM, task_width};
 
 /// Up to this many input rows dot products are taken along the rows of a weight; more pay for a matrix product, which
 /// has to turn what it reads.
-const DOT_ROWS: usize = 192;
-
-/// Up to this many input rows quantised blocks are multiplied as integers.
-const INTEGER_ROWS: usize = 8;
+const DOT_ROWS: usize = 64;
 
 /// Values widened into the fastest cache before their dot products are taken: 16 KiB.
 const WIDENED_AT_ONCE: usize = 1 << 12;
@@ -40,7 +37,7 @@ pub(super) fn along_rows(out: &mut [f32], x: &[f32], parts: &[Rows], outputs: Ra
     for Overlap { part, rows, columns } in overlaps(parts, outputs) {
         let n_in = part.n_in();
         let n = x.len() / n_in;
-        let integers = n <= INTEGER_ROWS && rows.len() == part.n_out();
+        let integers = n <= part.integer_rows() && rows.len() == part.n_out();
         if let Some(found) = if integers { part.integer_product(x)? } else { None } {
             scatter(out, stride, columns, &found, add);
         } else if n <= DOT_ROWS {
