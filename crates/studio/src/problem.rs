@@ -119,10 +119,7 @@ pub(crate) fn discover(error: &DiscoverError) -> Problem {
 fn bad_model_file(path: &Path, reason: &str) -> Problem {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (title, next_step) = if reason.contains("cut short") {
-        (
-            "A weight file is damaged",
-            "Fetch the file again and compare its size with the original.",
-        )
+        ("A weight file is damaged", "Fetch the file again and compare its size with the original.")
     } else if name.ends_with(".safetensors") {
         ("A weight file is not usable", "Fetch the file again from where the model was published.")
     } else if name == "config.json" {

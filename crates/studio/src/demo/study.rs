@@ -101,7 +101,8 @@ fn search(
         if let epo::Report::Iteration { run, new } = report {
             best = run.history[new].iter().map(|candidate| candidate.target).fold(best, f64::max);
             progress.push((run.evaluations(), best));
-            sink.step(run.iteration, settings.iterations, "iterations");
+            // A control goes on until it has spent the evaluations of the search that it is held against.
+            sink.step(run.iteration, settings.iterations.max(run.iteration), "iterations");
         }
         if sink.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;

@@ -32,7 +32,7 @@ pub use options::{
     Suite, TraceInput, VectorOption, Watch, model_source,
 };
 pub use results::{
-    BenchResult, DemoResult, DiscoverResult, EvaluateResult, ExtractResult, Figure, GenerateResult, GradResult, ModelList,
-    TraceResult, TurnTokens,
+    BenchResult, DemoResult, DiscoverResult, EvaluateResult, ExtractResult, Figure, GenerateResult, GradResult,
+    ModelList, TraceResult, TurnTokens,
 };
 pub use trace::trace;
