@@ -6,6 +6,7 @@
 //! weights and has kernels of its own. Sums are f32, of exact products of the stored values; only quantised blocks
 //! with few input rows use the integer products of their format, which round the input.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use candle_core::{Result, bail};
@@ -110,17 +111,22 @@ fn one_row_across(out: &mut [f32], x: &[f32], part: &Rows, rows: Range<usize>, a
     out.par_chunks_mut(width).enumerate().try_for_each(product)
 }
 
+thread_local! {
+    /// A thread's panel, kept from product to product: fresh memory would cost more than filling it.
+    static PANEL_MEMORY: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Runs `work` on every task with memory for a panel: on all threads when there are many weights.
 fn in_parallel(
     tasks: Vec<ColumnsMut<'_>>,
     n_weights: usize,
     work: impl Fn(&mut Vec<f32>, ColumnsMut<'_>) -> Result<()> + Sync + Send,
 ) -> Result<()> {
+    let work = |task| PANEL_MEMORY.with_borrow_mut(|panel| work(panel, task));
     if n_weights < PARALLEL_FROM {
-        let mut panel = Vec::new();
-        return tasks.into_iter().try_for_each(|task| work(&mut panel, task));
+        return tasks.into_iter().try_for_each(work);
     }
-    tasks.into_par_iter().try_for_each_init(Vec::new, work)
+    tasks.into_par_iter().try_for_each(work)
 }
 
 /// How wide a panel of so many rows is.
