@@ -1,7 +1,7 @@
 //! All arithmetic on one language model: load, forward, gradients, sampling, SAE, directions.
 //!
 //! Activations are kept as packed ragged rows `[n_tokens, d_model]`; a [`tree::TokenTree`] says which row continues
-//! which, so that shared prefixes are computed once. The crate starts no thread, reads no clock, touches no network,
+//! which, so that shared prefixes are computed once. Rayon and candle's pool aside, the crate starts no thread; it reads no clock, touches no network,
 //! and reads the disk only in [`load`].
 
 mod cache;
