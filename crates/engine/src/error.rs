@@ -33,8 +33,13 @@ pub enum EngineError {
         reason: String,
     },
     /// `config.json` names an architecture without an implementation.
-    #[error("architecture {0} is not supported")]
-    UnknownArchitecture(String),
+    #[error("{}architecture {name} is not supported", path.as_ref().map_or_else(String::new, |path| format!("{}: ", path.display())))]
+    UnknownArchitecture {
+        /// The architecture as the file names it.
+        name: String,
+        /// The file, once it is known.
+        path: Option<PathBuf>,
+    },
     /// A tensor has the wrong shape or type.
     #[error("{path}: tensor {name}: expected {expected}, found {found}")]
     BadTensor {

@@ -16,6 +16,8 @@ use crate::config::{ModelConfig, token_ids};
 use crate::error::{EngineError, Result};
 use crate::keep::Keep;
 use crate::model::Model;
+use crate::template::ChatTemplate;
+use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 
 use checkpoint::Checkpoint;
@@ -40,22 +42,10 @@ pub fn model(
         return gguf::model(&file, device, keep.into(), progress);
     }
     let config = model_config(dir)?;
-    let tokenizer = chat::tokenizer(dir)?;
-    // Added tokens may lie beyond the rows: Gemma 3's text models share a tokenizer with those that see pictures.
-    if tokenizer.model_len() > config.vocab_size {
-        let (ids, rows) = (tokenizer.model_len(), config.vocab_size);
-        return Err(EngineError::TokenizerMismatch(format!("it has {ids} ids, the model {rows} embedding rows")));
-    }
-    let tokenizer_config = optional_json(&dir.join("tokenizer_config.json"))?;
-    let template = chat::chat_template(dir, &tokenizer_config, &tokenizer)?;
-    let mut eos_ids: BTreeSet<u32> = config.eos_ids.iter().copied().collect();
-    eos_ids.extend(token_ids(&optional_json(&dir.join("generation_config.json"))?["eos_token_id"]));
-    let eos_token = chat::token_text(&tokenizer_config["eos_token"]);
-    eos_ids.extend(eos_token.and_then(|token| tokenizer.token_id(token)));
+    let (tokenizer, template, eos_ids) = texts(dir, &config)?;
     let mut source = Checkpoint::open(dir, progress)?;
     source.require(&config)?;
     let weights = Weights::read(&config, &mut source, device, keep.into())?;
-    let eos_ids = eos_ids.into_iter().collect();
     Ok(Model { config, device: device.clone(), weights, tokenizer, template, eos_ids })
 }
 
@@ -71,11 +61,32 @@ pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
+/// Tokenizer, chat template and the tokens that end a reply, of a folder.
+fn texts(dir: &Path, config: &ModelConfig) -> Result<(Tokenizer, Option<ChatTemplate>, Vec<u32>)> {
+    let tokenizer = chat::tokenizer(dir)?;
+    // Added tokens may lie beyond the rows: Gemma 3's text models share a tokenizer with those that see pictures.
+    if tokenizer.model_len() > config.vocab_size {
+        let (ids, rows) = (tokenizer.model_len(), config.vocab_size);
+        return Err(EngineError::TokenizerMismatch(format!(
+            "{} has {ids} ids, the model {rows} embedding rows",
+            dir.join("tokenizer.json").display()
+        )));
+    }
+    let tokenizer_config = optional_json(&dir.join("tokenizer_config.json"))?;
+    let template = chat::chat_template(dir, &tokenizer_config, &tokenizer)?;
+    let mut eos_ids: BTreeSet<u32> = config.eos_ids.iter().copied().collect();
+    eos_ids.extend(token_ids(&optional_json(&dir.join("generation_config.json"))?["eos_token_id"]));
+    let eos_token = chat::token_text(&tokenizer_config["eos_token"]);
+    eos_ids.extend(eos_token.and_then(|token| tokenizer.token_id(token)));
+    Ok((tokenizer, template, eos_ids.into_iter().collect()))
+}
+
 /// The checked `config.json` of a folder.
 fn model_config(dir: &Path) -> Result<ModelConfig> {
     let path = dir.join("config.json");
     ModelConfig::from_json(&text(&path, "the model's configuration")?).map_err(|error| match error {
         EngineError::BadRequest(reason) => EngineError::BadFile { path, reason },
+        EngineError::UnknownArchitecture { name, .. } => EngineError::UnknownArchitecture { name, path: Some(path) },
         other => other,
     })
 }

@@ -30,9 +30,12 @@ pub(crate) fn engine(error: &EngineError) -> Problem {
         ),
         EngineError::Io { path, source } => read_failed(path, source),
         EngineError::BadFile { path, reason } => bad_model_file(path, reason),
-        EngineError::UnknownArchitecture(name) => Problem::new(
+        EngineError::UnknownArchitecture { name, path } => Problem::new(
             "This kind of model is not supported",
-            format!("It names the architecture \u{201c}{name}\u{201d}, which this version cannot run."),
+            format!(
+                "{} names the architecture \u{201c}{name}\u{201d}, which this version cannot run.",
+                path.as_ref().map_or_else(|| "It".to_owned(), |path| path.display().to_string())
+            ),
             "Choose a model of one of these families: Llama 3, Mistral, Qwen2.5, Qwen3, Gemma 2, Gemma 3.",
         ),
         EngineError::BadTensor { path, name, expected, found } => Problem::new(

@@ -123,7 +123,8 @@ impl ModelConfig {
         let json: Value = serde_json::from_str(text).map_err(|error| bad(&format!("it is not JSON: {error}")))?;
         let architecture =
             json["architectures"][0].as_str().ok_or_else(|| bad("`architectures` names no architecture"))?.to_owned();
-        let family = Family::of(&architecture).ok_or_else(|| EngineError::UnknownArchitecture(architecture.clone()))?;
+        let family = Family::of(&architecture)
+            .ok_or_else(|| EngineError::UnknownArchitecture { name: architecture.clone(), path: None })?;
         let keys = Keys::new(&json, family)?;
         keys.refuse_unsupported(&architecture)?;
         let d_model = keys.size("hidden_size")?;

@@ -40,7 +40,12 @@ pub enum RopeScaling {
 
 /// The settings of blocks with full attention and, where they differ, of sliding ones.
 pub(super) fn read(keys: &Keys) -> Result<Vec<RopeParams>> {
-    let newer = keys.get("rope_parameters");
+    let (newer, older) = (keys.get("rope_parameters"), keys.get("rope_scaling"));
+    let is_set = |value: &Value| value.as_object().is_some_and(|settings| !settings.is_empty());
+    // The reference lets one of them go silently, and not the same one in every family.
+    if is_set(newer) && is_set(older) && newer != older {
+        return Err(bad("`rope_parameters` and `rope_scaling` are both set and differ: keep the one that is meant"));
+    }
     let of_kind = |kind: &str| newer.get(kind).filter(|settings| !settings.is_null());
     let theta = keys.number("rope_theta")?.unwrap_or(10_000.0);
     let two = keys.knows("rope_local_base_freq");
@@ -49,7 +54,7 @@ pub(super) fn read(keys: &Keys) -> Result<Vec<RopeParams>> {
     let full = match newer {
         Value::Object(_) if keyed => of_kind("full_attention"),
         Value::Object(_) => Some(newer),
-        _ => Some(keys.get("rope_scaling")),
+        _ => Some(older),
     };
     let full = settings(full.unwrap_or(&Value::Null), theta, keys)?;
     // Unless it is told of its own, a sliding block's frequencies are not stretched where the family has two bases.

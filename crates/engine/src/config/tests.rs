@@ -65,6 +65,19 @@ fn both_spellings_of_two_bases_agree() {
 }
 
 #[test]
+fn two_rotary_settings_that_differ_are_refused() {
+    let both = |older: &str| {
+        let newer = r#""rope_parameters":{"rope_type":"linear","factor":2.0}"#;
+        llama(&format!(r#",{newer},"rope_scaling":{older}"#))
+    };
+    let error = both(r#"{"rope_type":"linear","factor":4.0}"#).unwrap_err().to_string();
+    assert!(error.contains("rope_parameters") && error.contains("rope_scaling"), "{error}");
+    for same in ["null", "{}", r#"{"rope_type":"linear","factor":2.0}"#] {
+        assert_eq!(both(same).unwrap().ropes[0].scaling, RopeScaling::Linear { factor: 2.0 }, "{same}");
+    }
+}
+
+#[test]
 fn windows_follow_the_family() {
     let mistral = |more: &str| windows(&family("MistralForCausalLM", more).unwrap());
     assert_eq!(mistral(""), [4096; 8]);
@@ -152,6 +165,6 @@ fn mistakes_and_unsupported_settings_are_named() {
     named(family("Qwen3ForCausalLM", chunked), "chunked_attention");
     assert!(matches!(
         ModelConfig::from_json(r#"{"architectures":["OtherForCausalLM"]}"#),
-        Err(EngineError::UnknownArchitecture(_))
+        Err(EngineError::UnknownArchitecture { .. })
     ));
 }

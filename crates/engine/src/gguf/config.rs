@@ -34,10 +34,10 @@ pub(crate) fn config_json(metadata: &Metadata, tensors: Tensors) -> Result<Json>
         "qwen3" => "Qwen3ForCausalLM",
         "gemma2" => "Gemma2ForCausalLM",
         "gemma3" => "Gemma3ForCausalLM",
-        other => return Err(EngineError::UnknownArchitecture(other.to_owned())),
+        other => return Err(EngineError::UnknownArchitecture { name: other.to_owned(), path: None }),
     };
     if keys.size("expert_count")?.is_some() {
-        return Err(EngineError::UnknownArchitecture(format!("{arch} with several experts")));
+        return Err(EngineError::UnknownArchitecture { name: format!("{arch} with several experts"), path: None });
     }
     let d_model = keys.need("embedding_length")?;
     let n_heads = keys.need("attention.head_count")?;

@@ -136,6 +136,12 @@ impl GgufFile {
         }
     }
 
+    /// The part that holds a tensor, or the first one.
+    pub(crate) fn path_of(&self, name: &str) -> &Path {
+        let part = self.parts.iter().find(|part| part.header.tensors.contains_key(name));
+        part.map_or(self.path(), |part| &part.path)
+    }
+
     /// [`EngineError::BadFile`] about this model.
     pub(crate) fn bad(&self, reason: String) -> EngineError {
         self.parts[0].bad(reason)

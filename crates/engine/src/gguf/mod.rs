@@ -144,6 +144,9 @@ impl Gguf {
 fn named(file: &GgufFile, error: EngineError) -> EngineError {
     match error {
         EngineError::BadRequest(reason) | EngineError::Tokenizer(reason) => file.bad(reason),
+        EngineError::UnknownArchitecture { name, .. } => {
+            EngineError::UnknownArchitecture { name, path: Some(file.path().to_owned()) }
+        }
         other => other,
     }
 }

@@ -84,14 +84,15 @@ impl Source for GgufSource<'_> {
         let mut raw = self.file.read(&own)?;
         self.done += raw.bytes().len() as u64;
         if let Some(index) = first_broken_block(&raw) {
-            return Err(self.file.bad(format!("the scale of block {index} of the tensor {own} is no number")));
+            let reason = format!("the scale of block {index} of the tensor {own} is no number");
+            return Err(EngineError::BadFile { path: self.file.path_of(&own).to_owned(), reason });
         }
         if self.names.alternates(&own) {
             halves(&mut raw, self.head_dim);
         }
         let stored = stored(&raw)?;
         if let Some((index, value)) = stored.first_not_finite() {
-            let (path, len) = (self.file.path().to_owned(), stored.len());
+            let (path, len) = (self.file.path_of(&own).to_owned(), stored.len());
             return Err(EngineError::NotFinite { path, name: own, value, index, len });
         }
         let total = self.file.data_bytes();

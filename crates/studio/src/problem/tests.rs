@@ -39,7 +39,13 @@ fn engine_errors() {
         ),
         (EngineError::BadFile { path: "/m/config.json".into(), reason: "no n".to_owned() }, &["config.json", "no n"]),
         (EngineError::BadFile { path: "/m/tokenizer.json".into(), reason: "bad".to_owned() }, &["tokenizer.json"]),
-        (EngineError::UnknownArchitecture("MambaForCausalLM".to_owned()), &["MambaForCausalLM"]),
+        (
+            EngineError::UnknownArchitecture {
+                name: "MambaForCausalLM".to_owned(),
+                path: Some("/m/config.json".into()),
+            },
+            &["MambaForCausalLM", "/m/config.json"],
+        ),
         (
             EngineError::BadTensor {
                 path: PathBuf::from("/m/model.safetensors"),
