@@ -1,11 +1,11 @@
 //! Residuals and logits.
 
 use anyhow::{Context as _, Result};
-use tiller_engine::{DType, Edit, KvCache, Parent, Request, Tensor, TokenTree};
+use tiller_engine::{DType, Device, Edit, KvCache, Parent, Request, Tensor, TokenTree, load};
 use tiller_protocol::steering::Positions;
 
 use super::FORWARD_BOUND;
-use super::fixture::{CHECKPOINTS, Golden, N_SEQUENCES, assert_near, node};
+use super::fixture::{CHECKPOINTS, Golden, N_SEQUENCES, assert_near, folder, node};
 
 #[test]
 fn residuals_and_logits_equal_transformers() -> Result<()> {
@@ -253,5 +253,41 @@ fn an_edit_lands_where_it_is_told() -> Result<()> {
         let change = (later - plain_row)?.abs()?.max_all()?.to_scalar::<f32>()?;
         assert!(change > 1e-2, "{positions:?} changes nothing later on");
     }
+    Ok(())
+}
+
+/// As in the reference: a head that the file holds, and that is not the embedding, is used, whatever the config says.
+#[test]
+fn a_head_of_its_own_is_not_tied() -> Result<()> {
+    let untied = Golden::load("llama3-v4", "llama3-v4")?;
+    let copy = tempfile::tempdir()?;
+    for file in ["model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(folder("llama3-v4").join(file), copy.path().join(file))?;
+    }
+    let text = std::fs::read_to_string(folder("llama3-v4").join("config.json"))?;
+    let mut config: serde_json::Value = serde_json::from_str(&text)?;
+    config["tie_word_embeddings"] = true.into();
+    std::fs::write(copy.path().join("config.json"), config.to_string())?;
+    let model = load::model(copy.path(), &Device::Cpu, DType::F32, &mut |_, _| true)?;
+    let ids = untied.sequence(1)?;
+    let tree = TokenTree::sequence(&ids);
+    let logits = model.logits(&model.forward(&Request::new(&tree))?.last)?;
+    untied.assert_rows(&logits, "1.logits", 0..ids.len(), FORWARD_BOUND)
+}
+
+#[test]
+fn weights_too_large_for_f16_are_refused() -> Result<()> {
+    let copy = tempfile::tempdir()?;
+    for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(folder("llama3-v4").join(file), copy.path().join(file))?;
+    }
+    let mut tensors = candle_core::safetensors::load(folder("llama3-v4").join("model.safetensors"), &Device::Cpu)?;
+    let embed = tensors.get_mut("model.embed_tokens.weight").context("there is an embedding")?;
+    *embed = (&*embed * 1e6)?;
+    candle_core::safetensors::save(&tensors, copy.path().join("model.safetensors"))?;
+    let load = |dtype| load::model(copy.path(), &Device::Cpu, dtype, &mut |_, _| true);
+    let error = load(DType::F16).err().context("it was accepted")?.to_string();
+    assert!(error.contains("f16") && error.contains("bf16"), "{error}");
+    load(DType::BF16)?;
     Ok(())
 }

@@ -8,7 +8,7 @@
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::memory::room_for;
 use crate::ops::linear::rows::Rows;
 use crate::ops::linear::{Linear, Orientation};
@@ -113,7 +113,12 @@ impl Placer<'_> {
                 Stored::Bf16(stored.widened()?.into_iter().map(bf16::from_f32).collect())
             }
             (Keep::As(DType::F16), stored @ (Stored::F32(_) | Stored::Bf16(_) | Stored::Quantised(_))) => {
-                Stored::F16(stored.widened()?.into_iter().map(f16::from_f32).collect())
+                let values = Stored::F16(stored.widened()?.into_iter().map(f16::from_f32).collect());
+                if values.first_not_finite().is_some() {
+                    let reason = "some weights are too large for f16: choose the number format bf16 or f32";
+                    return Err(EngineError::BadRequest(reason.to_owned()));
+                }
+                values
             }
             (_, stored) => stored,
         })

@@ -7,7 +7,7 @@ use tiller_protocol::steering::Positions;
 use tiller_studio::headless::{self, GenerateOptions};
 
 use super::steering::SteeringArgs;
-use super::{Context, Failure};
+use super::{Context, Failure, number};
 use crate::cli;
 use crate::output::{self, Ended};
 
@@ -29,19 +29,19 @@ pub(crate) struct GenerateArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// 0 takes the most likely token each time.
-    #[arg(long, default_value_t = Sampling::default().temperature)]
+    #[arg(long, default_value_t = Sampling::default().temperature, value_parser = number::not_negative)]
     temperature: f64,
     /// Keep only this many most likely tokens; 0 keeps all.
     #[arg(long, default_value_t = Sampling::default().top_k)]
     top_k: usize,
     /// Keep the most likely tokens up to this mass.
-    #[arg(long, default_value_t = Sampling::default().top_p)]
+    #[arg(long, default_value_t = Sampling::default().top_p, value_parser = number::share)]
     top_p: f64,
     /// Drop tokens less likely than this share of the most likely one.
-    #[arg(long, default_value_t = Sampling::default().min_p)]
+    #[arg(long, default_value_t = Sampling::default().min_p, value_parser = number::share)]
     min_p: f64,
     /// Divides the logits of tokens already written; 1 is off.
-    #[arg(long, default_value_t = Sampling::default().repetition_penalty)]
+    #[arg(long, default_value_t = Sampling::default().repetition_penalty, value_parser = number::positive)]
     repetition_penalty: f64,
     /// Longest reply, in tokens.
     #[arg(long, default_value_t = Sampling::default().max_tokens)]

@@ -6,7 +6,7 @@ use clap::Args;
 use tiller_protocol::model::ModelSource;
 use tiller_studio::headless::{self, GradOptions};
 
-use super::{Context, Failure};
+use super::{Context, Failure, number};
 use crate::cli;
 use crate::output::Ended;
 
@@ -26,7 +26,7 @@ pub(crate) struct GradArgs {
     #[arg(long)]
     block: usize,
     /// Weight of the cross-entropy.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = number::finite)]
     lambda: f64,
     /// Safetensors file to write.
     #[arg(long, value_name = "FILE")]

@@ -8,6 +8,7 @@ pub(crate) mod extract;
 pub(crate) mod generate;
 pub(crate) mod grad;
 pub(crate) mod model;
+mod number;
 mod steering;
 pub(crate) mod trace;
 

@@ -51,6 +51,12 @@ pub(super) fn read(keys: &Keys) -> Result<Vec<RopeParams>> {
     let two = keys.knows("rope_local_base_freq");
     let local_theta = if two { keys.number("rope_local_base_freq")?.unwrap_or(10_000.0) } else { theta };
     let keyed = of_kind("full_attention").is_some() || of_kind("sliding_attention").is_some();
+    if keyed && !keys.knows("layer_types") {
+        return Err(bad("`rope_parameters` is keyed by kinds of block, of which this family has one"));
+    }
+    if two && !keyed && newer["rope_type"].as_str().is_some_and(|kind| kind != "default") {
+        return Err(bad("`rope_parameters` does not say which kind of block it is for (`full_attention`, …)"));
+    }
     let full = match newer {
         Value::Object(_) if keyed => of_kind("full_attention"),
         Value::Object(_) => Some(newer),

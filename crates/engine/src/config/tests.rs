@@ -78,6 +78,15 @@ fn two_rotary_settings_that_differ_are_refused() {
 }
 
 #[test]
+fn rotary_settings_for_other_kinds_of_block_are_refused() {
+    let keyed = r#","rope_parameters":{"full_attention":{"rope_type":"linear","factor":8.0}}"#;
+    assert!(llama(keyed).unwrap_err().to_string().contains("keyed"));
+    let flat = r#","rope_parameters":{"rope_type":"linear","factor":8.0}"#;
+    assert!(family("Gemma3ForCausalLM", flat).unwrap_err().to_string().contains("full_attention"));
+    assert!(family("Gemma3ForCausalLM", keyed).is_ok());
+}
+
+#[test]
 fn windows_follow_the_family() {
     let mistral = |more: &str| windows(&family("MistralForCausalLM", more).unwrap());
     assert_eq!(mistral(""), [4096; 8]);

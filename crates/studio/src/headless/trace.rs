@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::Dtype;
 use tiller_engine::template::TokenPart;
 use tiller_engine::{DType, Request, Tensor, TokenTree};
-use tiller_protocol::chat::Turn;
+use tiller_protocol::chat::{Role, Turn};
 use tiller_protocol::model::ModelSource;
 use tiller_protocol::problem::Problem;
 
@@ -51,10 +51,10 @@ pub fn trace(global: &Global, model: &ModelSource, input: &TraceInput, out: &Pat
     Ok(TraceResult { out: out.to_owned(), input_ids: ids, parts, model: loaded.info })
 }
 
-/// The ids of a chat with the reply opened, and which of them are whose.
+/// The ids of a chat, and which of them are whose; with the reply opened, unless the model has the last word.
 fn chat(loaded: &Loaded, turns: &[Turn]) -> Result<(Vec<u32>, Vec<TurnTokens>), Problem> {
     let template = loaded.model.template().ok_or_else(|| problem::no_template(&loaded.info.name))?;
-    let rendered = template.render_parts(turns, true).map_err(|error| problem::engine(&error))?;
+    let rendered = template.render_parts(turns, opens_reply(turns)).map_err(|error| problem::engine(&error))?;
     let tokens = rendered.tokens(loaded.model.tokenizer()).map_err(|error| problem::engine(&error))?;
     let part = |part: TokenPart| TurnTokens {
         turn: part.turn,
@@ -63,6 +63,10 @@ fn chat(loaded: &Loaded, turns: &[Turn]) -> Result<(Vec<u32>, Vec<TurnTokens>), 
         end: part.tokens.end,
     };
     Ok((tokens.ids, tokens.parts.into_iter().map(part).collect()))
+}
+
+fn opens_reply(turns: &[Turn]) -> bool {
+    turns.last().is_none_or(|turn| turn.role != Role::Assistant)
 }
 
 /// A tensor `[rows, columns]` as f32 under a name.

@@ -28,6 +28,10 @@ pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::R
         _ => Path::new("."),
     };
     let attempt = || -> std::io::Result<()> {
+        // The rename would put a plain file in the place of a pipe or a device.
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(std::io::Error::other("it is there and is not a plain file"));
+        }
         fs::create_dir_all(folder)?;
         let mut temp = tempfile::Builder::new().prefix(".tiller-").tempfile_in(folder)?;
         fill(temp.as_file_mut())?;
@@ -54,6 +58,18 @@ fn widen_permissions(_file: &File) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_plain_file_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(write(dir.path(), b"text").is_err());
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let problem = write(&socket, b"text").unwrap_err();
+        assert!(problem.cause.contains("plain file"), "{problem:?}");
+        assert!(!fs::metadata(&socket).unwrap().is_file());
+    }
 
     #[test]
     fn a_failed_write_keeps_the_old_content() {
