@@ -151,6 +151,16 @@ fn text_faults() -> Vec<Fault> {
             &["chat template", "tokenizer_config.json", "line 1"],
         ),
         fault(
+            "a chat template of its own that does not parse",
+            |dir| Ok(fs::write(dir.join("chat_template.jinja"), "x{{")?),
+            &["chat template", "chat_template.jinja"],
+        ),
+        fault(
+            "settings for replies that are not JSON",
+            |dir| Ok(fs::write(dir.join("generation_config.json"), "{\"eos")?),
+            &["generation_config.json"],
+        ),
+        fault(
             "a tokenizer in SentencePiece's own form",
             |dir| Ok(fs::rename(dir.join("tokenizer.json"), dir.join("tokenizer.model"))?),
             &["tokenizer.model", "tokenizer.json"],

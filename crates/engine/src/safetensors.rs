@@ -86,18 +86,8 @@ impl TensorFile {
         let Some(info) = self.metadata.info(name) else {
             return Err(EngineError::BadFile { path, reason: format!("it holds no tensor {name}") });
         };
-        self.check_shape(name, shape)?;
-        let mismatch =
-            |expected: String, found: String| EngineError::BadTensor { path, name: name.to_owned(), expected, found };
-        let width = match info.dtype {
-            Dtype::F32 => 4,
-            Dtype::F16 | Dtype::BF16 => 2,
-            other => return Err(mismatch("a type of F32, F16 or BF16".to_owned(), format!("{other:?}"))),
-        };
         let (dtype, (from, to)) = (info.dtype, info.data_offsets);
-        if to - from != width * shape.iter().product::<usize>() {
-            return Err(mismatch(format!("{width} bytes a value"), format!("{} bytes in all", to - from)));
-        }
+        self.check(name, shape)?;
         let n = shape.iter().product();
         let at = self.start + from as u64;
         let values = match dtype {
@@ -108,20 +98,28 @@ impl TensorFile {
         Ok(((to - from) as u64, values))
     }
 
-    /// Whether a tensor has this shape; one that is not there has any.
+    /// Whether a tensor has this shape and a type that is read; one that is not there has any.
     ///
     /// # Errors
-    /// [`EngineError::BadTensor`] for another shape.
-    pub(crate) fn check_shape(&self, name: &str, shape: &[usize]) -> Result<()> {
-        match self.shape(name) {
-            Some(found) if found != shape => Err(EngineError::BadTensor {
-                path: self.path.clone(),
-                name: name.to_owned(),
-                expected: format!("shape {shape:?}"),
-                found: format!("{found:?}"),
-            }),
-            _ => Ok(()),
+    /// [`EngineError::BadTensor`] for another shape or type.
+    pub(crate) fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
+        let Some(info) = self.metadata.info(name) else { return Ok(()) };
+        let mismatch = |expected: String, found: String| {
+            Err(EngineError::BadTensor { path: self.path.clone(), name: name.to_owned(), expected, found })
+        };
+        if info.shape != shape {
+            return mismatch(format!("shape {shape:?}"), format!("{:?}", info.shape));
         }
+        let width = match info.dtype {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::BF16 => 2,
+            other => return mismatch("a type of F32, F16 or BF16".to_owned(), format!("{other:?}")),
+        };
+        let n_bytes = info.data_offsets.1 - info.data_offsets.0;
+        if n_bytes != width * shape.iter().product::<usize>() {
+            return mismatch(format!("{width} bytes a value"), format!("{n_bytes} bytes in all"));
+        }
+        Ok(())
     }
 
     /// `n` values from byte `at` on.

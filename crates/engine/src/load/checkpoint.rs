@@ -89,10 +89,11 @@ impl<'a> Checkpoint<'a> {
         [DType::F32, DType::BF16, DType::F16].into_iter().max_by_key(|dtype| bytes(*dtype)).unwrap_or(DType::F32)
     }
 
-    /// Checks that every tensor the configuration asks for is there in its shape.
+    /// Checks that every tensor the configuration asks for is there in its shape and of a type that is read.
     ///
     /// # Errors
-    /// [`EngineError::MissingTensors`] with the first few, [`EngineError::BadTensor`] for the first of another shape.
+    /// [`EngineError::MissingTensors`] with the first few, [`EngineError::BadTensor`] for the first of another shape or
+    /// type.
     pub(crate) fn require(&self, config: &ModelConfig) -> Result<()> {
         let (prefix, head_prefix) = prefixes(|name| self.places.contains_key(name));
         let n_expected = n_expected(config);
@@ -102,7 +103,7 @@ impl<'a> Checkpoint<'a> {
             let name = format!("{}{name}", if is_head { head_prefix } else { prefix });
             match self.places.get(&name) {
                 Some(&place) => {
-                    self.files[place].check_shape(&name, &shape)?;
+                    self.files[place].check(&name, &shape)?;
                     n_found += 1;
                 }
                 None if missing.len() < NAMED => missing.push(name.clone()),

@@ -44,10 +44,6 @@ pub(super) fn model(
     let mut file = Gguf::open(path)?;
     let (tokenizer, template) = texts(path, &file)?;
     let config = file.config.clone();
-    if tokenizer.model_len() > config.vocab_size {
-        let (ids, rows) = (tokenizer.model_len(), config.vocab_size);
-        return Err(EngineError::TokenizerMismatch(format!("it has {ids} ids, the model {rows} embedding rows")));
-    }
     let factors = file.rope_factors()?;
     let mut weights = Weights::read(&config, &mut file.source(progress), device, keep)?;
     if let (Some(factors), Some(rope)) = (factors, weights.ropes.first_mut()) {
@@ -57,9 +53,11 @@ pub(super) fn model(
     Ok(Model { config, device: device.clone(), weights, tokenizer, template, eos_ids })
 }
 
-/// What is known before any weight is read.
+/// What is known before any weight is read; tokenizer, template and rotary factors are read for their faults.
 pub(super) fn preview(path: &Path) -> Result<Preview> {
-    let file = Gguf::open(path)?;
+    let mut file = Gguf::open(path)?;
+    texts(path, &file)?;
+    file.rope_factors()?;
     let mut bytes: BTreeMap<Option<&str>, (u64, Option<DType>)> = BTreeMap::new();
     for (stored, n) in file.formats() {
         let entry = bytes.entry(stored.map(|dtype| dtype.as_str())).or_insert((0, stored));
@@ -70,6 +68,9 @@ pub(super) fn preview(path: &Path) -> Result<Preview> {
 }
 
 /// Tokenizer and chat template: those beside the file where they are the same model's, else the file's own.
+///
+/// # Errors
+/// Those of both, and a tokenizer with more ids than the model has rows.
 fn texts(path: &Path, file: &Gguf) -> Result<(Tokenizer, Option<ChatTemplate>)> {
     let dir = path.parent().unwrap_or(Path::new(""));
     let own = file.tokenizer();
@@ -86,6 +87,13 @@ fn texts(path: &Path, file: &Gguf) -> Result<(Tokenizer, Option<ChatTemplate>)> 
             (Tokenizer::from_json(&tokenizer).map_err(bad)?, config)
         }
     };
+    if tokenizer.model_len() > file.config.vocab_size {
+        let (ids, rows) = (tokenizer.model_len(), file.config.vocab_size);
+        return Err(EngineError::TokenizerMismatch(format!(
+            "{} has {ids} ids, the model {rows} embedding rows",
+            path.display()
+        )));
+    }
     let own_template = own["chat_template"].as_str().map(|text| (path.to_owned(), text.to_owned()));
     let Some((place, text)) = template.map(|(name, text)| (dir.join(name), text)).or(own_template) else {
         return Ok((tokenizer, None));

@@ -1,11 +1,11 @@
-//! What a checkpoint is, from its configuration and the tables of its weight files; no weight is read.
+//! What a checkpoint is, from its texts and the tables of its weight files; no weight is read.
 
 use std::path::Path;
 
 use candle_core::{DType, Device};
 
 use super::checkpoint::Checkpoint;
-use super::{gguf, model_config};
+use super::{gguf, model_config, texts};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::keep::{Keep, LARGE};
@@ -70,15 +70,17 @@ impl Preview {
     }
 }
 
-/// Reads what can be known about the model in a folder without its weights, and checks that its files are whole.
+/// Reads what can be known about the model in a folder without its weights, and checks that its files are whole:
+/// what this accepts can only fail by the values of its weights, or for want of memory.
 ///
 /// # Errors
-/// A missing or broken file, an unknown architecture, or tensors that the configuration does not expect.
+/// A missing or broken file, an unknown architecture, or tensors or a tokenizer that do not fit.
 pub fn preview(dir: &Path) -> Result<Preview> {
     if let Some(file) = gguf::file_of(dir) {
         return gguf::preview(&file);
     }
     let config = model_config(dir)?;
+    texts(dir, &config)?;
     let mut silent = |_, _| true;
     let checkpoint = Checkpoint::open(dir, &mut silent)?;
     checkpoint.require(&config)?;
