@@ -86,7 +86,21 @@ fn what_is_estimated_is_what_is_taken() -> Result<()> {
         + memory::chat_bytes(config, long.len(), Runs::PROCESSOR);
     assert_near("a conversation of 3000 tokens", estimate, measured)?;
     drop(cache?);
+    gradient(&model)?;
     search(&model)
+}
+
+/// The gradient of one sequence of 2000 tokens with its cross-entropy.
+fn gradient(model: &Model) -> Result<()> {
+    let n = 2000;
+    let tree = TokenTree::sequence(&ids(n, 0));
+    let column = Tensor::ones((model.config().d_model, 1), DType::F32, model.device())?;
+    let members = [Member { slots: vec![0], reads: vec![0], lambda: 0.5 }];
+    let problem = Problem { tree: &tree, caches: &[], members: &members, block: 3, edits: &[] };
+    let project = |rows: &Tensor| -> tiller_engine::Result<Tensor> { Ok(rows.matmul(&column)?.squeeze(1)?) };
+    let (gradients, measured) = peak_of(|| token_gradients(model, &problem, &project));
+    drop(gradients?);
+    assert_near("a gradient", memory::gradient_bytes(model.config(), n, Runs::PROCESSOR), measured)
 }
 
 /// A gradient step in 4 contexts for 4 prompts of 16 tokens, and 256 candidates.

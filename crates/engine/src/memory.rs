@@ -228,6 +228,17 @@ pub fn search_bytes(config: &ModelConfig, step: SearchStep, runs: Runs) -> u64 {
     let slots = rows / keys.max(1) * prompt_len;
     let until = block.saturating_add(1).min(config.n_layers);
     let taped = sum(&[product(&[rows, until]), product(&[slots, config.n_layers - until])]);
+    let scored = population.saturating_mul(prompt_len);
+    let gradient = taped_bytes(config, (rows, taped), scored, runs);
+    let logits =
+        if runs.is_fused { 512 * 4096 * 4 } else { product(&[slots, config.vocab_size]).saturating_mul(4 * 3) };
+    let candidates = sum(&[pass_bytes(config, rows.max(TOKENS_PER_PASS), keys, runs), logits]);
+    sum(&[cache_bytes(config, contexts.saturating_mul(context_len), runs), gradient.max(candidates)])
+}
+
+/// A gradient pass over `rows` rows, which leave `taped` rows of single blocks on the tape, and the values for every
+/// token of the vocabulary at `scored` positions.
+fn taped_bytes(config: &ModelConfig, (rows, taped): (usize, u64), scored: usize, runs: Runs) -> u64 {
     let (d, wide, qkv) = (config.d_model as u64, config.d_mlp as u64, config.qkv_dim() as u64);
     // Values of a row by their widths: so many of the residual's, of queries with keys and values, of the MLP's.
     let row = |n: [u64; 3]| {
@@ -236,12 +247,22 @@ pub fn search_bytes(config: &ModelConfig, step: SearchStep, runs: Runs) -> u64 {
     };
     let tape_row = if runs.is_fused { row([2, 1, 2]) } else { row([12, 3, 8]) };
     let backward = row([5, 4, 3]).saturating_mul(rows as u64);
-    let scored = product(&[population, prompt_len, config.vocab_size]).saturating_mul(4 * 4);
-    let gradient = sum(&[tape_row.saturating_mul(taped), backward, scored]);
-    let logits =
-        if runs.is_fused { 512 * 4096 * 4 } else { product(&[slots, config.vocab_size]).saturating_mul(4 * 3) };
-    let candidates = sum(&[pass_bytes(config, rows.max(TOKENS_PER_PASS), keys, runs), logits]);
-    sum(&[cache_bytes(config, contexts.saturating_mul(context_len), runs), gradient.max(candidates)])
+    let scored = product(&[scored, config.vocab_size]).saturating_mul(4 * 4);
+    sum(&[tape_row.saturating_mul(taped), backward, scored])
+}
+
+/// The gradient with respect to the tokens of one sequence, without what is before it, and its cross-entropy. Weights
+/// and their gradients of all pairs of tokens count here, which in a search are few.
+pub fn gradient_bytes(config: &ModelConfig, tokens: usize, runs: Runs) -> u64 {
+    let pairs = product(&[tokens, tokens]).saturating_mul(4);
+    let pairs = if runs.is_fused {
+        // Made anew by each thread for one head at a time.
+        pairs.saturating_mul(2 * config.n_kv_heads.min(rayon::current_num_threads()) as u64)
+    } else {
+        // Products, scaled, masked, shifted, raised, weights: all on the tape.
+        pairs.saturating_mul(7).saturating_mul(product(&[config.n_heads, config.n_layers]))
+    };
+    sum(&[taped_bytes(config, (tokens, product(&[tokens, config.n_layers])), tokens, runs), pairs])
 }
 
 /// A sparse autoencoder in the internal form (encoder, decoder, biases and lengths), f32.

@@ -135,6 +135,15 @@ pub(crate) fn check_table(loaded: &Loaded, n_tokens: usize) -> Result<(), Proble
     check(loaded, "The result", needed, "Give fewer tokens.")
 }
 
+/// Refuses the gradient with respect to `n_tokens` tokens when there is no room for its tape and its values.
+///
+/// # Errors
+/// When more is needed than is free.
+pub(crate) fn check_gradient(loaded: &Loaded, n_tokens: usize) -> Result<(), Problem> {
+    let needed = estimate::gradient_bytes(loaded.model.config(), n_tokens, runs_of(loaded));
+    check(loaded, "The gradient", needed, "Give fewer tokens, or load a smaller model.")
+}
+
 fn runs_of(loaded: &Loaded) -> Runs {
     device::runs(loaded.device(), loaded.model.dtype())
 }
@@ -162,6 +171,8 @@ mod tests {
         assert!(refused.title.contains("memory") && refused.next_step.contains("population"), "{refused}");
         assert!(check_reply(demo, &[1 << 50], 1).is_err());
         assert!(check_table(demo, 100).is_ok() && check_table(demo, 1 << 50).is_err());
+        // A table of so many tokens has room; the products of all their pairs do not.
+        assert!(check_gradient(demo, 100).is_ok() && check_gradient(demo, 1 << 22).is_err());
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn grad(global: &Global, options: &GradOptions) -> Result<GradResult, Proble
     if options.ids.is_empty() {
         return Err(problem::bad_input("there are no tokens", "Give at least two token ids."));
     }
-    memory::check_table(&loaded, options.ids.len())?;
+    memory::check_gradient(&loaded, options.ids.len())?;
     let (gradient, target, xent) = gradient(&loaded, options, direction).map_err(|error| problem::engine(&error))?;
     let one = |name: &str, value: f64| NamedTensor::f32(name, &[1], &[value as f32]);
     write_tensors(&options.out, &[gradient, one("target", target), one("xent", xent)], None)?;
