@@ -41,10 +41,11 @@ pub fn model(
     if let Some(file) = gguf::file_of(dir) {
         return gguf::model(&file, device, keep.into(), progress);
     }
-    let config = model_config(dir)?;
+    let mut config = model_config(dir)?;
     let (tokenizer, template, eos_ids) = texts(dir, &config)?;
     let mut source = Checkpoint::open(dir, progress)?;
     source.require(&config)?;
+    config.tied = config.tied && !source.has_own_head(&config)?;
     let weights = Weights::read(&config, &mut source, device, keep.into())?;
     Ok(Model { config, device: device.clone(), weights, tokenizer, template, eos_ids })
 }

@@ -125,6 +125,27 @@ impl<'a> Checkpoint<'a> {
     }
 }
 
+impl Checkpoint<'_> {
+    /// Whether the files hold a head with other values than the embedding. The reference then keeps the two apart, even
+    /// if the configuration ties them.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(crate) fn has_own_head(&mut self, config: &ModelConfig) -> Result<bool> {
+        let (prefix, head_prefix) = prefixes(|name| self.places.contains_key(name));
+        let names = [format!("{head_prefix}lm_head.weight"), format!("{prefix}embed_tokens.weight")];
+        let [Some(&head), Some(&embed)] = names.each_ref().map(|name| self.places.get(name)) else { return Ok(false) };
+        let shape = [config.vocab_size, config.d_model];
+        let head = self.files[head].read(&names[0], &shape)?.1;
+        let embed = self.files[embed].read(&names[1], &shape)?.1;
+        Ok(match (head, embed) {
+            (Stored::F16(head), Stored::F16(embed)) => head != embed,
+            (Stored::Bf16(head), Stored::Bf16(embed)) => head != embed,
+            (head, embed) => head.widened()? != embed.widened()?,
+        })
+    }
+}
+
 /// Missing tensors that are named.
 const NAMED: usize = 3;
 /// Unexpected names that a missing one is compared with.
