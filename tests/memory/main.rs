@@ -7,6 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use candle_core::quantized::gguf_file::{Value, write};
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use serde_json::json;
 use tiller_engine::gradient::{Member, Problem, token_gradients};
@@ -23,13 +25,13 @@ fn assert_near(what: &str, estimate: u64, measured: u64) -> Result<()> {
     Ok(())
 }
 
-/// A checkpoint of 29 million parameters in bf16, with the fixture's tokenizer.
-fn write_checkpoint(dir: &Path) -> Result<()> {
-    let (d, wide, vocab, kv) = (512, 1536, 8192, 256);
+/// A checkpoint of 29 million parameters or, with more rows and a head of its own, more; with the fixture's tokenizer.
+fn write_checkpoint(dir: &Path, dtype: DType, (vocab, tied): (usize, bool)) -> Result<()> {
+    let (d, wide, kv) = (512, 1536, 256);
     let config = json!({
         "architectures": ["LlamaForCausalLM"], "hidden_size": d, "num_hidden_layers": 8, "num_attention_heads": 8,
         "num_key_value_heads": 4, "intermediate_size": wide, "vocab_size": vocab, "max_position_embeddings": 4096,
-        "rms_norm_eps": 1e-5, "tie_word_embeddings": true
+        "rms_norm_eps": 1e-5, "tie_word_embeddings": tied
     });
     fs::write(dir.join("config.json"), config.to_string())?;
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/llama3-v4/tokenizer.json");
@@ -38,10 +40,13 @@ fn write_checkpoint(dir: &Path) -> Result<()> {
     let mut add = |name: String, shape: &[usize]| -> Result<()> {
         let values: Vec<f32> =
             (0..shape.iter().product()).map(|i: usize| ((i * 37 % 101) as f32 - 50.0) / 2000.0).collect();
-        tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(DType::BF16)?);
+        tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?);
         Ok(())
     };
     add("model.embed_tokens.weight".to_owned(), &[vocab, d])?;
+    if !tied {
+        add("lm_head.weight".to_owned(), &[vocab, d])?;
+    }
     add("model.norm.weight".to_owned(), &[d])?;
     for block in 0..8 {
         let mut part = |name: &str, shape: &[usize]| add(format!("model.layers.{block}.{name}.weight"), shape);
@@ -66,18 +71,70 @@ fn ids(n: usize, seed: usize) -> Vec<u32> {
     (0..n).map(|i| ((i * 97 + seed * 31) % 8000) as u32).collect()
 }
 
+fn loading(path: &Path) -> Result<()> {
+    let preview = load::preview(path)?;
+    for keep in [Keep::As(DType::BF16), Keep::As(DType::F32)] {
+        let (model, measured) = peak_of(|| open(path, keep));
+        let model = model?;
+        let estimate = preview.weights_bytes(&Device::Cpu, keep) + preview.loading_bytes(&Device::Cpu, keep);
+        assert_near(&format!("loading {} {keep:?}", path.display()), estimate, measured)?;
+        assert_eq!(preview.weights_bytes(&Device::Cpu, keep), model.weights_bytes());
+    }
+    Ok(())
+}
+
+/// The checkpoint of a folder, which holds a tokenizer too, as a file of `Q4_K` and, in its head, `Q6_K` blocks.
+fn write_gguf(dir: &Path, file: &Path) -> Result<()> {
+    let metadata = [
+        ("general.architecture", Value::String("llama".to_owned())),
+        ("llama.embedding_length", Value::U32(512)),
+        ("llama.block_count", Value::U32(8)),
+        ("llama.attention.head_count", Value::U32(8)),
+        ("llama.attention.head_count_kv", Value::U32(4)),
+        ("llama.feed_forward_length", Value::U32(1536)),
+        ("llama.context_length", Value::U32(4096)),
+        ("llama.vocab_size", Value::U32(32768)),
+        ("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5)),
+    ];
+    let mut tensors = Vec::new();
+    for (name, tensor) in candle_core::safetensors::load(dir.join("model.safetensors"), &Device::Cpu)? {
+        let dtype = match (tensor.rank(), name.starts_with("lm_head")) {
+            (1, _) => GgmlDType::F32,
+            (_, true) => GgmlDType::Q6K,
+            _ => GgmlDType::Q4K,
+        };
+        let name = [
+            ("model.layers.", "blk."),
+            ("model.embed_tokens", "token_embd"),
+            ("model.norm", "output_norm"),
+            ("lm_head", "output"),
+            ("post_attention_layernorm", "ffn_norm"),
+            ("input_layernorm", "attn_norm"),
+            ("self_attn.o_proj", "attn_output"),
+            ("self_attn.", "attn_"),
+            ("mlp.", "ffn_"),
+            ("_proj", ""),
+        ]
+        .into_iter()
+        .fold(name, |name, (from, to)| name.replace(from, to));
+        tensors.push((name, QTensor::quantize(&tensor.to_dtype(DType::F32)?, dtype)?));
+    }
+    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(key, value)| (*key, value)).collect();
+    Ok(write(&mut fs::File::create(file)?, &metadata, &tensors)?)
+}
+
 #[test]
 fn what_is_estimated_is_what_is_taken() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    write_checkpoint(folder.path())?;
-    let preview = load::preview(folder.path())?;
-    for keep in [Keep::As(DType::BF16), Keep::As(DType::F32)] {
-        let (model, measured) = peak_of(|| open(folder.path(), keep));
-        let model = model?;
-        let estimate = preview.weights_bytes(&Device::Cpu, keep) + preview.loading_bytes(&Device::Cpu, keep);
-        assert_near(&format!("loading {keep:?}"), estimate, measured)?;
-        assert_eq!(preview.weights_bytes(&Device::Cpu, keep), model.weights_bytes());
-    }
+    write_checkpoint(folder.path(), DType::BF16, (8192, true))?;
+    loading(folder.path())?;
+    let other = tempfile::tempdir()?;
+    write_checkpoint(other.path(), DType::F16, (32768, false))?;
+    loading(other.path())?;
+    let file = other.path().join("model.gguf");
+    write_gguf(other.path(), &file)?;
+    loading(&file)?;
     let model = open(folder.path(), Keep::As(DType::F32))?;
     let config = model.config();
     let long = ids(3000, 0);

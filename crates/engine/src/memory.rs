@@ -138,15 +138,25 @@ pub fn weights_bytes(config: &ModelConfig, format: Format) -> u64 {
     ])
 }
 
-/// What reading needs beside the weights: nothing to speak of where they are kept as they lie in the file; otherwise
-/// the largest matrix or pair of projections in the file's values of `stored` bytes and, while its rows are turned, a
-/// second time in f32.
-pub fn loading_bytes(config: &ModelConfig, stored: u64, is_as_stored: bool) -> u64 {
-    if is_as_stored {
-        return 0;
-    }
-    let gate_up = product(&[2, config.d_mlp, config.d_model]).saturating_mul(stored.saturating_add(4));
-    product(&[config.vocab_size, config.d_model]).saturating_mul(stored).max(gate_up)
+/// What reading a value takes for a moment beside the bytes it is kept in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// In the embedding and the head.
+    pub embed: u64,
+    /// In a pair of projections, whose rows are turned.
+    pub pair: u64,
+}
+
+/// What reading needs beside the weights of `weights` bytes, whose matrices are kept in `kept` bytes a value. The head
+/// comes last, when all else is there, and the embedding first, when nothing is.
+pub fn loading_bytes(config: &ModelConfig, weights: u64, kept: u64, beside: Beside) -> u64 {
+    let embed = |bytes: u64| product(&[config.vocab_size, config.d_model]).saturating_mul(bytes);
+    let last = if config.tied {
+        embed(beside.embed.saturating_add(kept)).saturating_sub(weights)
+    } else {
+        embed(beside.embed)
+    };
+    product(&[2, config.d_mlp, config.d_model]).saturating_mul(beside.pair).max(last)
 }
 
 /// Bytes of one value of the activations and the cache, and whether the fused processor path runs.

@@ -1,15 +1,17 @@
 //! The values of one tensor as its file keeps them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use candle_core::Device;
-use candle_core::quantized::QTensor;
+use candle_core::quantized::{QStorage, QTensor};
 use half::slice::HalfFloatSliceExt as _;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::memory::room_for;
+use crate::ops::Values;
 
 /// Values row after row, in the number format of the file.
 #[derive(Clone, Debug)]
@@ -59,7 +61,7 @@ impl Stored {
     /// # Errors
     /// No room for them, or a failure of the tensor library with quantised blocks.
     pub(crate) fn widened(self) -> Result<Vec<f32>> {
-        let n_out = if matches!(self, Self::F16(_) | Self::Bf16(_)) { self.len() } else { 0 };
+        let n_out = if matches!(self, Self::F32(_)) { 0 } else { self.len() };
         room_for::<f32>(n_out)?;
         let mut out = vec![0.0; n_out];
         let tasks = out.par_chunks_mut(AT_ONCE);
@@ -71,7 +73,17 @@ impl Stored {
             Self::Bf16(values) => {
                 tasks.zip(values.par_chunks(AT_ONCE)).for_each(|(out, values)| values.convert_to_f32_slice(out));
             }
-            Self::Quantised(blocks) => return Ok(blocks.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?),
+            Self::Quantised(blocks) => {
+                // Some blocks after the other: the library makes a tensor of them, which is a second copy.
+                let (dtype, bytes) = (blocks.dtype(), blocks.data()?);
+                let width = AT_ONCE / dtype.block_size() * dtype.type_size();
+                tasks.zip(bytes.par_chunks(width)).try_for_each(|(out, bytes)| -> Result<()> {
+                    let some = QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, dtype)?;
+                    let values = QTensor::new(some, out.len())?.dequantize(&Device::Cpu)?;
+                    out.copy_from_slice(Values::of(&values).slice()?);
+                    Ok(())
+                })?;
+            }
         }
         Ok(out)
     }

@@ -64,7 +64,7 @@ pub(super) fn preview(path: &Path) -> Result<Preview> {
         entry.0 += n;
     }
     let stored = bytes.into_values().max_by_key(|(n, _)| *n).and_then(|(_, stored)| stored);
-    Ok(Preview { file_bytes: file.data_bytes(), stored, config: file.config })
+    Ok(Preview { file_bytes: file.data_bytes(), stored, is_buffered: true, config: file.config })
 }
 
 /// Tokenizer and chat template: those beside the file where they are the same model's, else the file's own.

@@ -9,7 +9,7 @@ use super::{gguf, model_config, texts};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::keep::{Keep, LARGE};
-use crate::memory::{self, Format};
+use crate::memory::{self, Beside, Format};
 
 /// Facts about a model that is not loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Preview {
     pub file_bytes: u64,
     /// Number format that most values are stored in; `None` for quantised blocks.
     pub stored: Option<DType>,
+    /// The bytes of a tensor are read before its values are made of them, so both are there for a moment.
+    pub(super) is_buffered: bool,
 }
 
 impl Preview {
@@ -64,9 +66,18 @@ impl Preview {
                 self.config.vocab_size as f64 * self.config.d_model as f64 / memory::n_params(&self.config) as f64;
             return (share * self.file_bytes as f64) as u64;
         }
-        // Quantised blocks are widened one matrix at a time when they are not kept.
-        let stored = self.stored.map_or(4, |stored| stored.size_in_bytes() as u64);
-        memory::loading_bytes(&self.config, stored, kept == self.stored && kept != Some(DType::F32))
+        let (width, n) = (|dtype: DType| dtype.size_in_bytes() as u64, memory::n_params(&self.config));
+        let stored = self.stored.map_or(self.file_bytes.div_ceil(n.max(1)), width);
+        let buffer = if self.is_buffered { stored } else { 0 };
+        let beside = match kept {
+            _ if kept == self.stored && kept != Some(DType::F32) => Beside { embed: buffer, pair: buffer },
+            Some(DType::F32) => {
+                Beside { embed: if kept == self.stored { buffer } else { stored }, pair: stored.saturating_add(4) }
+            }
+            // By way of f32.
+            _ => Beside { embed: 4, pair: stored.saturating_add(4) },
+        };
+        memory::loading_bytes(&self.config, self.weights_bytes(device, keep), kept.map_or(4, width), beside)
     }
 }
 
@@ -84,5 +95,5 @@ pub fn preview(dir: &Path) -> Result<Preview> {
     let mut silent = |_, _| true;
     let checkpoint = Checkpoint::open(dir, &mut silent)?;
     checkpoint.require(&config)?;
-    Ok(Preview { config, file_bytes: checkpoint.data_bytes(), stored: Some(checkpoint.dtype()) })
+    Ok(Preview { config, file_bytes: checkpoint.data_bytes(), stored: Some(checkpoint.dtype()), is_buffered: false })
 }

@@ -36,7 +36,7 @@ fn formats_are_ordered_and_nonsense_saturates() {
     assert!(sizes.is_sorted_by(|a, b| a > b), "{sizes:?}");
     let absurd = ModelConfig { d_model: usize::MAX, d_mlp: usize::MAX, n_layers: usize::MAX, ..config(true) };
     assert_eq!(n_params(&absurd), u64::MAX);
-    assert_eq!(loading_bytes(&absurd, 2, false), u64::MAX);
+    assert_eq!(loading_bytes(&absurd, u64::MAX, 2, Beside { embed: 4, pair: 6 }), u64::MAX);
     let step = SearchStep { population: 8, contexts: 8, prompt_len: 24, context_len: 64, block: 1 };
     assert_eq!(search_bytes(&absurd, step, Runs::PROCESSOR), u64::MAX);
     assert_eq!(chat_bytes(&absurd, 4096, Runs::PROCESSOR), u64::MAX);
