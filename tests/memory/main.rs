@@ -3,6 +3,7 @@
 
 mod counting;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -97,7 +98,8 @@ fn write_gguf(dir: &Path, file: &Path) -> Result<()> {
         ("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5)),
     ];
     let mut tensors = Vec::new();
-    for (name, tensor) in candle_core::safetensors::load(dir.join("model.safetensors"), &Device::Cpu)? {
+    let values = candle_core::safetensors::load(dir.join("model.safetensors"), &Device::Cpu)?;
+    for (name, tensor) in values.into_iter().collect::<BTreeMap<_, _>>() {
         let dtype = match (tensor.rank(), name.starts_with("lm_head")) {
             (1, _) => GgmlDType::F32,
             (_, true) => GgmlDType::Q6K,
