@@ -97,9 +97,9 @@ impl ModelsPage {
             });
             if let Some(source) = self.source() {
                 self.ask(shared, &source);
-                if let Some(check) = shared.check_of(&source).cloned() {
+                if let Some(check) = shared.check_of(&source) {
                     ui.add_space(space::XS);
-                    fit::show(ui, &check);
+                    fit::show(ui, check);
                 }
             }
             ui.add_space(space::S);

@@ -100,7 +100,12 @@ fn letters(study: &PersonaStudy) -> Option<String> {
     let report = study.conditions[study.chosen?].report.as_ref()?;
     let (written, swapped) = (report.as_written?, report.swapped?);
     let gap = swapped.minus(&written);
-    let verdict = if gap.spans_zero() { "they agree: the interval spans 0" } else { "they differ" };
+    let is_inside = written.low <= swapped.rate && swapped.rate <= written.high;
+    let verdict = match (is_inside, gap.spans_zero()) {
+        (true, true) => "they agree within the interval as written",
+        (false, true) => "they differ by more than the interval as written, though the difference could be chance",
+        (_, false) => "they differ",
+    };
     let collapse = if is_letter_collapse(report) {
         " The model nearly always says the same letter, so the rate means little."
     } else {
@@ -230,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_agree_when_the_difference_spans_zero() {
+    fn letters_agree_within_the_interval_as_written() {
         let told = |written: usize, swapped: usize| {
             let mut study = study(&[80, 30, 50, 10], 100);
             let mut report = rated(10, 360);
@@ -238,7 +243,9 @@ mod tests {
             study.conditions[3].report = Some(report);
             letters(&study).unwrap_or_default()
         };
-        assert!(told(1, 0).contains("difference is -0.6 points [-3.1, +1.6], they agree"), "{}", told(1, 0));
+        assert!(told(0, 0).contains("they agree within"), "{}", told(0, 0));
+        let narrow = told(1, 0);
+        assert!(narrow.contains("-0.6 points [-3.1, +1.6], they differ by more than"), "{narrow}");
         assert!(told(0, 12).contains("they differ"), "{}", told(0, 12));
     }
 
