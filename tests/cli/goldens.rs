@@ -6,26 +6,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use candle_core::{DType, Device, Tensor};
 
-use tiller_tests::binary;
+use tiller_tests::{CHECKPOINTS, binary};
 
 use super::{assert_success, document, fixture};
 
 /// Largest deviation relative to the largest entry.
 const BOUND: f64 = 1e-5;
-
-/// Checkpoints of every family, and the folders whose goldens hold for them.
-const CHECKPOINTS: [(&str, &str); 10] = [
-    ("llama3-v4", "llama3-v4"),
-    ("llama3-v5", "llama3-v4"),
-    ("llama-tied", "llama-tied"),
-    ("mistral", "mistral"),
-    ("qwen2", "qwen2"),
-    ("qwen3", "qwen3"),
-    ("gemma2", "gemma2"),
-    ("gemma3", "gemma3"),
-    ("gemma3-wrapper", "gemma3"),
-    ("gemma3-wrapper-old", "gemma3"),
-];
 
 type Tensors = BTreeMap<String, Tensor>;
 

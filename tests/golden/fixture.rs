@@ -5,20 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use tiller_engine::{DType, Device, Model, Node, Output, Parent, Request, Tensor, TokenTree, load};
-
-/// Pairs of checkpoint folder and the folder whose goldens hold for it.
-pub(crate) const CHECKPOINTS: [(&str, &str); 10] = [
-    ("llama3-v4", "llama3-v4"),
-    ("llama3-v5", "llama3-v4"),
-    ("llama-tied", "llama-tied"),
-    ("mistral", "mistral"),
-    ("qwen2", "qwen2"),
-    ("qwen3", "qwen3"),
-    ("gemma2", "gemma2"),
-    ("gemma3", "gemma3"),
-    ("gemma3-wrapper", "gemma3"),
-    ("gemma3-wrapper-old", "gemma3"),
-];
+use tiller_tests::CHECKPOINTS;
 
 /// Sequences in each golden file.
 pub(crate) const N_SEQUENCES: usize = 3;

@@ -3,9 +3,10 @@
 use anyhow::{Context as _, Result};
 use tiller_engine::{DType, Device, Edit, KvCache, Parent, Request, Tensor, TokenTree, load};
 use tiller_protocol::steering::Positions;
+use tiller_tests::CHECKPOINTS;
 
 use super::FORWARD_BOUND;
-use super::fixture::{CHECKPOINTS, Golden, N_SEQUENCES, assert_near, folder, node};
+use super::fixture::{Golden, N_SEQUENCES, assert_near, folder, node};
 
 #[test]
 fn residuals_and_logits_equal_transformers() -> Result<()> {
