@@ -4,21 +4,29 @@ set -euo pipefail
 tiller --version
 tiller generate --model demo --user "Hello." --max-tokens 12 --temperature 0 --workspace /tmp/tiller-check
 
-display=:97
-Xvfb "$display" -screen 0 1280x800x24 -nolisten tcp > /dev/null 2>&1 &
+work=$(mktemp -d)
+server=
+program=
+trap 'kill $program $server 2> /dev/null || true; wait || true; rm -rf "$work" /tmp/tiller-check' EXIT
+# The server picks a free number itself and writes it once it answers; a slow machine may take a while to get there.
+Xvfb -displayfd 3 -screen 0 1280x800x24 -nolisten tcp 3> "$work/display" > "$work/log" 2>&1 &
 server=$!
-trap 'kill "$server"; wait "$server" 2> /dev/null || true; rm -rf /tmp/tiller-check' EXIT
-export DISPLAY=$display
-sleep 2
+for _ in $(seq 120); do
+  [ -s "$work/display" ] && break
+  kill -0 "$server" 2> /dev/null || break
+  sleep 0.5
+done
+[ -s "$work/display" ] || { cat "$work/log"; echo "no display after 60 seconds"; exit 1; }
+export DISPLAY=:$(cat "$work/display")
 tiller --workspace /tmp/tiller-check &
 program=$!
 window=
-for _ in $(seq 60); do
+for _ in $(seq 120); do
   window=$(xdotool search --onlyvisible --name '^Tiller$' 2> /dev/null | head -1) && [ -n "$window" ] && break
   kill -0 "$program" 2> /dev/null || { wait "$program"; echo "the window ended by itself"; exit 1; }
   sleep 0.5
 done
-[ -n "$window" ] || { echo "no window after 30 seconds"; kill "$program"; exit 1; }
+[ -n "$window" ] || { echo "no window after 60 seconds"; exit 1; }
 sleep 2
 # Without a window manager the keyboard goes where it is told.
 xdotool windowfocus "$window"
@@ -29,5 +37,4 @@ for _ in $(seq 20); do
   sleep 0.5
 done
 echo "Ctrl+Q did not close the window"
-kill "$program"
 exit 1
