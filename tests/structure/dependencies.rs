@@ -21,7 +21,7 @@ struct Rule {
 
 const WINDOW: &[&str] = &["egui", "eframe", "winit", "tauri", "rfd", "wgpu"];
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 9] = [
     Rule {
         member: "tiller-protocol",
         members: &[],
@@ -60,11 +60,19 @@ const RULES: [Rule; 7] = [
         not_direct: &[],
         not_reached: &["egui", "eframe", "winit", "tauri", "hf-hub", "ureq", "reqwest", "tokio", "rusqlite"],
     },
+    // Files and bytes: whatever opens a network connection cannot reach a tensor or a window.
     Rule {
-        member: "tiller-studio",
-        members: &["tiller-protocol", "tiller-engine", "tiller-discover"],
+        member: "tiller-hub",
+        members: &["tiller-protocol"],
         only: None,
         not_direct: &[],
+        not_reached: &["candle-core", "tokenizers", "egui", "eframe", "winit", "tauri", "rfd", "tokio", "rusqlite"],
+    },
+    Rule {
+        member: "tiller-studio",
+        members: &["tiller-protocol", "tiller-engine", "tiller-discover", "tiller-hub"],
+        only: None,
+        not_direct: &["ureq", "keyring"],
         not_reached: WINDOW,
     },
     Rule {
@@ -90,10 +98,26 @@ const RULES: [Rule; 7] = [
         not_direct: &["candle-core", "candle-nn", "candle-transformers", "tokenizers", "rusqlite", "hf-hub"],
         not_reached: &["webkit2gtk", "gtk", "wry"],
     },
+    // A server for tests, of the standard library.
+    Rule {
+        member: "tiller-hub-server",
+        members: &[],
+        only: Some(&["serde_json", "sha1", "sha2"]),
+        not_direct: &[],
+        not_reached: &["tokio"],
+    },
     // Only tests: they may look at everything.
     Rule {
         member: "tiller-tests",
-        members: &["tiller-protocol", "tiller-engine", "tiller-discover", "tiller-studio", "tiller-ui"],
+        members: &[
+            "tiller-protocol",
+            "tiller-engine",
+            "tiller-discover",
+            "tiller-hub",
+            "tiller-hub-server",
+            "tiller-studio",
+            "tiller-ui",
+        ],
         only: None,
         not_direct: &[],
         not_reached: &["tauri"],

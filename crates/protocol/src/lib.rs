@@ -3,10 +3,11 @@
 //! Everything here is plain, serde-serialisable data, so that the same messages can cross a pipe to an engine on
 //! another machine. This crate knows nothing of tensors, widgets, disk or threads.
 //!
-//! Reading order: [`problem`] (how failures are told), [`site`] and [`model`] (what is steered), [`persona`] and
-//! [`steering`] (with what), [`discovery`] and [`evaluation`] (the search and its judgement), [`chat`], and last
+//! Reading order: [`problem`] (how failures are told), [`site`] and [`model`] (what is steered), [`asset`] (where its
+//! files are), [`persona`] and [`steering`] (with what), [`discovery`] and [`evaluation`] (the search and its judgement), [`chat`], and last
 //! [`message`], the commands and events themselves.
 
+pub mod asset;
 pub mod chat;
 pub mod discovery;
 pub mod evaluation;

@@ -7,6 +7,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::asset::{
+    AssetKind, AssetLibrary, CatalogueEntry, Download, DownloadId, DownloadOrder, HubListing, RepoRef, Secret,
+    TokenState, Verdict,
+};
 use crate::chat::{EndReason, Sampling, Side, Turn};
 use crate::discovery::{DiscoveryProgress, DiscoverySettings, RunResult};
 use crate::evaluation::Condition;
@@ -111,6 +115,61 @@ pub enum Command {
     DeleteVector(VectorId),
     /// Bring back the vector deleted last under this name.
     RestoreVector(VectorId),
+    /// List what is installed and where (answered by [`Event::Assets`]). Needs no job.
+    ListAssets,
+    /// List what the catalogue recommends (answered by [`Event::Catalogue`]). Needs no job.
+    ListCatalogue,
+    /// Ask the hub what a repository offers (answered by [`Event::HubAnswer`]). Needs no job.
+    AskHub(RepoRef),
+    /// Begin a download (told by [`Event::Downloads`]).
+    StartDownload {
+        /// Its number.
+        id: DownloadId,
+        /// What.
+        order: DownloadOrder,
+    },
+    /// Stop a download, keeping what has come in.
+    PauseDownload(DownloadId),
+    /// Go on with a paused or failed download.
+    ResumeDownload(DownloadId),
+    /// Stop a download and forget it; what has come in of unfinished files is deleted.
+    CancelDownload(DownloadId),
+    /// Take a finished or failed download off the list.
+    DismissDownload(DownloadId),
+    /// Make a folder or GGUF file known, linked where it is or copied into the imports folder (answered by
+    /// [`Event::Imported`]). Runs beside the engine's jobs.
+    ImportAsset {
+        /// Job.
+        job: JobId,
+        /// A checkpoint folder, a GGUF file, or an SAE folder.
+        path: PathBuf,
+        /// Copy it.
+        copy: bool,
+    },
+    /// Compare an asset's files with their checksums (answered by [`Event::Verified`]). Runs beside the engine's jobs.
+    VerifyAsset {
+        /// Job.
+        job: JobId,
+        /// Which one.
+        path: PathBuf,
+    },
+    /// Delete an asset's files, or forget it when it is linked (answered by [`Event::AssetRemoved`]).
+    RemoveAsset(PathBuf),
+    /// Say that a linked or moved asset is now elsewhere.
+    MoveAsset {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// Keep assets in this folder, too.
+    AddFolder(PathBuf),
+    /// Stop looking into this folder; nothing in it is touched.
+    ForgetFolder(PathBuf),
+    /// Let downloads go to this folder from now on.
+    ChooseFolder(PathBuf),
+    /// Keep this token in the keyring and use it; an empty one forgets what is kept (answered by [`Event::Token`]).
+    SetToken(Secret),
 }
 
 /// A saved run as the list shows it.
@@ -255,6 +314,44 @@ pub enum Event {
         /// Title, cause and next step.
         problem: Problem,
     },
+    /// What is installed and where.
+    Assets(Box<AssetLibrary>),
+    /// What the catalogue recommends.
+    Catalogue(Vec<CatalogueEntry>),
+    /// What a repository offers, or why that is not known.
+    HubAnswer {
+        /// The repository as it was asked for.
+        repo: RepoRef,
+        /// What it offers.
+        answer: Result<Box<HubListing>, Problem>,
+    },
+    /// All downloads that are under way or ended since the start.
+    Downloads(Vec<Download>),
+    /// An asset was made known.
+    Imported {
+        /// Job.
+        job: JobId,
+        /// What it is.
+        kind: AssetKind,
+        /// Where it is now.
+        path: PathBuf,
+    },
+    /// An asset's files were compared with their checksums.
+    Verified {
+        /// Job.
+        job: JobId,
+        /// The outcome.
+        verdict: Box<Verdict>,
+    },
+    /// An asset was deleted or forgotten.
+    AssetRemoved {
+        /// Which one.
+        path: PathBuf,
+        /// Bytes of disk that this freed.
+        freed_bytes: u64,
+    },
+    /// Whether Tiller can sign in to the hub.
+    Token(TokenState),
     /// Something ended well that needs one line, e.g. `Saved prompt.txt`.
     Notice(String),
 }

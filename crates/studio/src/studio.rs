@@ -244,7 +244,23 @@ impl Studio {
             | Command::ExportText { .. }
             | Command::ExportVector { .. }
             | Command::DeleteVector(_)
-            | Command::RestoreVector(_) => None,
+            | Command::RestoreVector(_)
+            | Command::ListAssets
+            | Command::ListCatalogue
+            | Command::AskHub(_)
+            | Command::StartDownload { .. }
+            | Command::PauseDownload(_)
+            | Command::ResumeDownload(_)
+            | Command::CancelDownload(_)
+            | Command::DismissDownload(_)
+            | Command::ImportAsset { .. }
+            | Command::VerifyAsset { .. }
+            | Command::RemoveAsset(_)
+            | Command::MoveAsset { .. }
+            | Command::AddFolder(_)
+            | Command::ForgetFolder(_)
+            | Command::ChooseFolder(_)
+            | Command::SetToken(_) => None,
         }
     }
 }

@@ -76,6 +76,14 @@ impl App {
                     self.chat.done();
                 }
             }
+            Event::Assets(_)
+            | Event::Catalogue(_)
+            | Event::HubAnswer { .. }
+            | Event::Downloads(_)
+            | Event::Imported { .. }
+            | Event::Verified { .. }
+            | Event::AssetRemoved { .. }
+            | Event::Token(_) => {}
             Event::Stopped { job } => self.ended(job, None),
             Event::Failed { job: Some(job), problem } => self.ended(job, Some(problem)),
             Event::Failed { job: None, problem } => shared.loose_problem = Some(problem),

@@ -1,0 +1,9 @@
+//! Files from the Hugging Face hub: what a repository offers, getting it without ever losing a byte, and the cache that
+//! other tools on the machine share.
+//!
+//! The only crate that opens a network connection. It knows files and bytes, nothing of tensors, windows or jobs.
+//!
+//! Reading order: [`listing`] (what a repository holds), [`error`], then the modules that do the work.
+
+pub mod error;
+pub mod listing;
