@@ -148,8 +148,28 @@ pub struct HubListing {
     pub shape: Option<ShapeNeed>,
     /// Memory that is free now on the processor.
     pub free_memory_bytes: Option<u64>,
+    /// Why its files are not handed out to this user now: nobody is signed in, or its licence is not accepted yet.
+    pub locked: Option<Problem>,
     /// Why Tiller could not open it although it can be downloaded, such as a family it does not run.
     pub obstacle: Option<Problem>,
+}
+
+/// Why it is not known what a repository offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HubRefusal {
+    /// The same for people.
+    pub problem: Problem,
+    /// Signing in, or another account, may change the answer.
+    pub may_sign_in: bool,
+    /// The repository's page, where there is something to do on it.
+    pub page: Option<String>,
+}
+
+impl From<Problem> for HubRefusal {
+    /// A failure that no signing in changes.
+    fn from(problem: Problem) -> Self {
+        Self { problem, may_sign_in: false, page: None }
+    }
 }
 
 /// Something the catalogue recommends.

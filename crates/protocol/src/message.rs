@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{
-    AssetKind, AssetLibrary, CatalogueEntry, Download, DownloadId, DownloadOrder, HubListing, RepoRef, Secret,
-    TokenState, Verdict,
+    AssetKind, AssetLibrary, CatalogueEntry, Download, DownloadId, DownloadOrder, HubListing, HubRefusal, RepoRef,
+    Secret, TokenState, Verdict,
 };
 use crate::chat::{EndReason, Sampling, Side, Turn};
 use crate::discovery::{DiscoveryProgress, DiscoverySettings, RunResult};
@@ -317,13 +317,18 @@ pub enum Event {
     /// What is installed and where.
     Assets(Box<AssetLibrary>),
     /// What the catalogue recommends.
-    Catalogue(Vec<CatalogueEntry>),
+    Catalogue {
+        /// Models and SAEs, in the order to show them.
+        entries: Vec<CatalogueEntry>,
+        /// Memory that is free now on the best device, to tell what fits; absent where the system does not tell.
+        free_memory_bytes: Option<u64>,
+    },
     /// What a repository offers, or why that is not known.
     HubAnswer {
         /// The repository as it was asked for.
         repo: RepoRef,
         /// What it offers.
-        answer: Result<Box<HubListing>, Problem>,
+        answer: Result<Box<HubListing>, HubRefusal>,
     },
     /// All downloads that are under way or ended since the start.
     Downloads(Vec<Download>),

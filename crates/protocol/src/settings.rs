@@ -33,6 +33,8 @@ pub struct AppSettings {
     pub dtype: DtypeChoice,
     /// Whether models with such a switch think before they answer; absent leaves it to the model's chat template.
     pub thinking: Option<bool>,
+    /// Open no network connection at all.
+    pub offline: bool,
 }
 
 impl Default for AppSettings {
@@ -44,6 +46,7 @@ impl Default for AppSettings {
             device: DeviceChoice::Auto,
             dtype: DtypeChoice::Auto,
             thinking: None,
+            offline: false,
         }
     }
 }

@@ -77,7 +77,7 @@ impl App {
                 }
             }
             Event::Assets(_)
-            | Event::Catalogue(_)
+            | Event::Catalogue { .. }
             | Event::HubAnswer { .. }
             | Event::Downloads(_)
             | Event::Imported { .. }
