@@ -3,6 +3,7 @@
 
 mod chat;
 mod checkpoint;
+mod facts;
 mod file;
 mod gguf;
 mod preview;
@@ -21,6 +22,7 @@ use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 
 use checkpoint::Checkpoint;
+pub use facts::{Facts, facts};
 use file::optional_json;
 pub(crate) use file::{size as file_size, text};
 pub use preview::{Preview, preview};

@@ -5,6 +5,8 @@
 //! `b_enc` and the threshold of a latent are multiplied by its n and the decoder row divided; a pre-encoder bias is
 //! folded into `b_enc`. `TopK` chooses by the unfolded value `pre / n` unless the file says otherwise.
 
+mod facts;
+
 use std::path::Path;
 
 use candle_core::{D, DType, Device, Tensor};
@@ -15,6 +17,8 @@ use crate::error::{EngineError, Result};
 use crate::load::text;
 use crate::ops::linear::{Linear, Orientation};
 use crate::safetensors::TensorFile;
+
+pub use facts::{SaeFacts, facts};
 
 /// A sparse autoencoder in the internal form (unit decoder rows).
 #[derive(Clone, Debug)]
@@ -54,19 +58,11 @@ impl Sae {
     /// implementation.
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
         let path = dir.join("cfg.json");
+        let cfg = config(&path)?;
         let bad = |reason: String| EngineError::BadFile { path: path.clone(), reason };
-        let cfg: Value = serde_json::from_str(&text(&path, "the SAE's configuration")?)
-            .map_err(|error| bad(format!("it is not JSON: {error}")))?;
         let site = site(&cfg).map_err(&bad)?;
         let kind = kind(&cfg).map_err(&bad)?;
-        let weights_path = dir.join("sae_weights.safetensors");
-        if !weights_path.is_file() {
-            return Err(EngineError::MissingFile { what: "the SAE's weights", path: weights_path });
-        }
-        let mut file = TensorFile::open(&weights_path)?;
-        let &[d_in, d_sae] = file.shape("W_enc").unwrap_or_default() else {
-            return Err(EngineError::BadFile { path: weights_path, reason: "it holds no matrix W_enc".to_owned() });
-        };
+        let (mut file, d_in, d_sae) = open_weights(dir)?;
         let mut read = |name: &str, shape: &[usize]| -> Result<Vec<f32>> { file.read(name, shape)?.1.widened() };
         let stored = Stored {
             enc: crate::weights::transposed(&read("W_enc", &[d_in, d_sae])?, d_sae),
@@ -181,6 +177,30 @@ fn top_k(rank: &Tensor, k: usize) -> Result<Tensor> {
         order[..k].iter().for_each(|&latent| row[latent] = 1.0);
     }
     Ok(Tensor::new(rows, rank.device())?)
+}
+
+/// Name of the weight file.
+const WEIGHTS: &str = "sae_weights.safetensors";
+
+/// `cfg.json` as it is.
+fn config(path: &Path) -> Result<Value> {
+    let bad = |reason: String| EngineError::BadFile { path: path.to_owned(), reason };
+    serde_json::from_str(&text(path, "the SAE's configuration")?)
+        .map_err(|error| bad(format!("it is not JSON: {error}")))
+}
+
+/// The weight file with `d_in` and `d_sae`.
+fn open_weights(dir: &Path) -> Result<(TensorFile, usize, usize)> {
+    let path = dir.join(WEIGHTS);
+    if !path.is_file() {
+        return Err(EngineError::MissingFile { what: "the SAE's weights", path });
+    }
+    let file = TensorFile::open(&path)?;
+    let shape = file.shape("W_enc").and_then(|shape| <[usize; 2]>::try_from(shape).ok());
+    match shape {
+        Some([d_in, d_sae]) => Ok((file, d_in, d_sae)),
+        None => Err(EngineError::BadFile { path, reason: "it holds no matrix W_enc".to_owned() }),
+    }
 }
 
 enum Kind {

@@ -1,5 +1,6 @@
 //! A GGUF file, or the parts of one, on disk.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -92,6 +93,17 @@ impl GgufFile {
     /// Bytes of all tensors that can be read.
     pub(crate) fn data_bytes(&self) -> u64 {
         self.parts.iter().flat_map(|part| part.header.tensors.values()).filter_map(n_bytes).sum()
+    }
+
+    /// Name of the type that most bytes are stored in.
+    pub(crate) fn main_kind(&self) -> Option<String> {
+        let mut bytes: BTreeMap<String, u64> = BTreeMap::new();
+        for (_, entry) in self.tensors() {
+            *bytes.entry(entry.kind.name()).or_default() += n_bytes(entry).unwrap_or_default();
+        }
+        let name = bytes.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(name, _)| name)?;
+        // As they are called everywhere else.
+        Some(if matches!(name.as_str(), "F32" | "F16" | "BF16") { name.to_lowercase() } else { name })
     }
 
     /// The shape of a tensor, slowest axis first.

@@ -38,6 +38,23 @@ const KINDS: [(u32, &str, Option<GgmlDType>); 32] = [
     (39, "MXFP4", None),
 ];
 
+/// Mixtures of formats by llama.cpp's number for them (`general.file_type`), where one format's name would say less.
+const MIXTURES: [(usize, &str); 8] = [
+    (11, "Q3_K_S"),
+    (12, "Q3_K_M"),
+    (13, "Q3_K_L"),
+    (14, "Q4_K_S"),
+    (15, "Q4_K_M"),
+    (16, "Q5_K_S"),
+    (17, "Q5_K_M"),
+    (21, "Q2_K_S"),
+];
+
+/// The quantiser's name for a mixture.
+pub(crate) fn mixture(number: usize) -> Option<&'static str> {
+    MIXTURES.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
+}
+
 /// The type of one tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind(pub(crate) u32);

@@ -113,6 +113,17 @@ impl Gguf {
         })
     }
 
+    /// The quantiser's name for the mixture of formats, else the format that most bytes are stored in.
+    pub(crate) fn format(&self) -> String {
+        let mixture = self.file.metadata().size("general.file_type").ok().flatten().and_then(kind::mixture);
+        mixture.map(str::to_owned).or_else(|| self.file.main_kind()).unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// Whether the file itself holds a chat template.
+    pub(crate) fn has_chat_template(&self) -> bool {
+        matches!(self.file.metadata().text("tokenizer.chat_template"), Ok(Some(_)))
+    }
+
     /// What the rotary frequencies are divided by, `[head_dim / 2]`, when the file says so.
     ///
     /// # Errors

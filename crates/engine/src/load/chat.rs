@@ -1,10 +1,10 @@
 //! The tokenizer and the chat template of a checkpoint folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::file::{optional_json, text};
+use super::file::{optional_json, size, text};
 use crate::error::{EngineError, Result};
 use crate::template::{ChatTemplate, TemplateSource};
 use crate::tokenizer::Tokenizer;
@@ -17,22 +17,33 @@ const OTHER_TOKENIZERS: [(&str, &str); 4] = [
     ("tekken.json", "tekken.json"),
 ];
 
+/// Looks for `tokenizer.json`.
+///
+/// # Errors
+/// [`EngineError::OtherTokenizer`] when the folder only holds another form of tokenizer, else as [`size`].
+pub(super) fn find_tokenizer(dir: &Path) -> Result<PathBuf> {
+    let path = dir.join("tokenizer.json");
+    match size(&path, "the tokenizer") {
+        Ok(_) => Ok(path),
+        Err(error) => {
+            let other = OTHER_TOKENIZERS.iter().find(|(file, _)| dir.join(file).is_file());
+            Err(match (error, other) {
+                (EngineError::MissingFile { .. }, Some((_, found))) => {
+                    EngineError::OtherTokenizer { dir: dir.to_owned(), found }
+                }
+                (error, _) => error,
+            })
+        }
+    }
+}
+
 /// Reads `tokenizer.json`.
 ///
 /// # Errors
-/// [`EngineError::OtherTokenizer`] when the folder only holds another form of tokenizer, else as [`text`], or
-/// [`EngineError::BadFile`].
+/// As [`find_tokenizer`] and [`text`], or [`EngineError::BadFile`].
 pub(crate) fn tokenizer(dir: &Path) -> Result<Tokenizer> {
-    let path = dir.join("tokenizer.json");
-    let json = text(&path, "the tokenizer").map_err(|error| {
-        let other = OTHER_TOKENIZERS.iter().find(|(file, _)| dir.join(file).is_file());
-        match (error, other) {
-            (EngineError::MissingFile { .. }, Some((_, found))) => {
-                EngineError::OtherTokenizer { dir: dir.to_owned(), found }
-            }
-            (error, _) => error,
-        }
-    })?;
+    let path = find_tokenizer(dir)?;
+    let json = text(&path, "the tokenizer")?;
     Tokenizer::from_json(json.as_bytes()).map_err(|error| EngineError::BadFile { path, reason: error.to_string() })
 }
 
