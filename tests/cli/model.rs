@@ -33,8 +33,10 @@ fn published_models_are_listed_with_what_they_take() -> Result<()> {
     let told = document(&output)?;
     let models = told["models"].as_array().context("models")?;
     let llama = models.iter().find(|model| model["name"] == "Llama 3.1 8B").context("Llama 3.1 8B is listed")?;
-    assert_eq!(llama["n_params"], 8_030_261_248_u64);
-    let bytes = |format: &str| llama["weights"].as_array()?.iter().find(|w| w["format"] == format)?["bytes"].as_u64();
+    assert_eq!(llama["shape"]["n_params"], 8_030_261_248_u64);
+    assert_eq!((&llama["download_bytes"], &llama["gate"]), (&16_060_522_496_u64.into(), &"manual".into()));
+    let bytes =
+        |format: &str| llama["shape"]["weights"].as_array()?.iter().find(|w| w["format"] == format)?["bytes"].as_u64();
     assert_eq!(bytes("f32"), Some(4 * 8_030_261_248));
     let quantised = bytes("Q4_K_M").context("Q4_K_M")?;
     assert!((4_700_000_000..5_000_000_000).contains(&quantised), "{quantised}");
@@ -42,6 +44,8 @@ fn published_models_are_listed_with_what_they_take() -> Result<()> {
     assert_success(&text);
     let text = String::from_utf8(text.stdout)?;
     assert!(text.lines().all(|line| line.len() <= 120) && text.contains("Gemma 3 4B"), "{text}");
+    let saes = told["saes"].as_array().context("saes")?;
+    assert!(saes.iter().any(|sae| sae["reads"][0] == "google/gemma-2-2b-it"), "{saes:?}");
     Ok(())
 }
 
@@ -56,10 +60,13 @@ fn the_documented_memory_is_what_is_estimated() -> Result<()> {
             let value = value.as_f64().unwrap_or(f64::NAN) / 1e9;
             if value < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") }
         };
-        let weights = model["weights"].as_array().context("weights")?;
-        let mut cells = vec![model["name"].as_str().context("a name")?.to_owned(), gigabytes(&model["n_params"])];
+        let shape = &model["shape"];
+        let weights = shape["weights"].as_array().context("weights")?;
+        let mut cells = vec![model["name"].as_str().context("a name")?.to_owned(), gigabytes(&shape["n_params"])];
         cells.extend(weights.iter().map(|weights| gigabytes(&weights["bytes"])));
-        cells.extend(["conversation_bytes", "discovery_bytes"].map(|key| gigabytes(&model[key])));
+        let work = |key: &str| shape["work"][key].as_u64().context("work");
+        let conversation = work("cache_bytes")? + work("chat_bytes")?;
+        cells.extend([conversation, work("discovery_bytes")?].map(|bytes| gigabytes(&bytes.into())));
         let row = format!("| {} |", cells.join(" | "));
         assert!(text.contains(&row), "docs/models.md lacks {row}");
     }

@@ -1,137 +1,191 @@
-//! Published models of the supported families: what they are and what they take.
+//! Published models of the supported families and SAEs that read them: what they are and what they take.
+//!
+//! The list that ships, and the user's own: `catalogue.toml` in the workspace, in the same form with `format = 1`.
 
-use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+use serde::Deserialize;
 use tiller_engine::config::ModelConfig;
+use tiller_engine::device;
 use tiller_engine::memory::{Format, Runs, n_params, weights_bytes};
+use tiller_protocol::asset::{AssetKind, CatalogueEntry, Gate, RepoRef, ShapeNeed, WeightsIn};
+use tiller_protocol::message::Event;
+use tiller_protocol::model::DeviceChoice;
 use tiller_protocol::problem::Problem;
 
+use crate::studio::Shared;
+use crate::workspace::document;
 use crate::{memory, problem};
 
-/// The list as it ships.
-const LIST: &str = include_str!("catalogue/models.toml");
+/// Models as they ship.
+const MODELS: &str = include_str!("catalogue/models.toml");
+/// SAEs as they ship.
+const SAES: &str = include_str!("catalogue/saes.toml");
+/// The user's own list in the workspace.
+const OWN: &str = "catalogue.toml";
+/// Bytes of a parameter in the published files.
+const STORED_BYTES: u64 = 2;
 
-/// One published model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CatalogueEntry {
-    /// Name for people.
-    pub name: String,
-    /// Where it is published.
-    pub hub: String,
-    /// Its licence's usual name.
-    pub licence: String,
-    /// Architecture string of its `config.json`.
-    pub architecture: String,
-    /// Number of parameters; of a wrapper that also sees pictures, the language part's.
-    pub n_params: u64,
-    /// Longest sequence, tokens.
-    pub context_len: usize,
-    /// Memory of the weights by number format, largest first, bytes.
-    pub weights: Vec<WeightsIn>,
-    /// Tokens of the conversation that `conversation_bytes` is for.
-    pub context_tokens: usize,
-    /// Keys, values and activations of that conversation on the processor.
-    pub conversation_bytes: u64,
-    /// Caches and activations of a discovery step with the default settings on the processor.
-    pub discovery_bytes: u64,
+/// A list as written; each part may be missing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    /// Checked by the reader of documents; the shipped lists have none.
+    #[serde(rename = "format")]
+    _format: Option<u32>,
+    #[serde(default)]
+    model: Vec<ListedModel>,
+    #[serde(default)]
+    sae: Vec<ListedSae>,
 }
 
-/// Weights in one number format.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WeightsIn {
-    /// Its name.
-    pub format: String,
-    /// Bytes in memory.
-    pub bytes: u64,
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListedModel {
+    name: String,
+    hub: String,
+    choice: Option<String>,
+    #[serde(default = "unknown_licence")]
+    licence: String,
+    #[serde(default)]
+    gate: Gate,
+    download_bytes: Option<u64>,
+    /// Parameters that a wrapper stores beside its language part.
+    #[serde(default)]
+    picture_params: u64,
+    /// The files hold the head although it is the embedding.
+    #[serde(default)]
+    stores_head: bool,
+    #[serde(default)]
+    note: String,
+    config: Option<serde_json::Value>,
 }
 
-impl CatalogueEntry {
-    /// The largest number format in which the model and a conversation fit into `free` bytes.
-    pub fn best_fit(&self, free: u64) -> Option<&WeightsIn> {
-        self.weights.iter().find(|weights| weights.bytes.saturating_add(self.conversation_bytes) <= free)
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListedSae {
+    name: String,
+    hub: String,
+    choice: Option<String>,
+    #[serde(default = "unknown_licence")]
+    licence: String,
+    #[serde(default)]
+    gate: Gate,
+    download_bytes: Option<u64>,
+    reads: Vec<String>,
+    #[serde(default)]
+    note: String,
+}
+
+fn unknown_licence() -> String {
+    "see its page".to_owned()
+}
+
+/// The shipped list and the user's own behind it, models first; with what is wrong with either.
+pub(crate) fn entries(workspace: &Path) -> (Vec<CatalogueEntry>, Vec<Problem>) {
+    let mut entries = Vec::new();
+    let mut troubles = Vec::new();
+    for (name, text) in [("models.toml", MODELS), ("saes.toml", SAES)] {
+        match toml::from_str(text) {
+            Ok(list) => add(list, false, Path::new(name), &mut entries, &mut troubles),
+            Err(error) => troubles.push(problem::unreadable(name.as_ref(), error.message())),
+        }
+    }
+    let path = workspace.join(OWN);
+    if path.exists() {
+        match document::read_toml(&path) {
+            Ok(list) => add(list, true, &path, &mut entries, &mut troubles),
+            Err(problem) => troubles.push(problem),
+        }
+    }
+    // Stable: within a kind the order is that of the lists.
+    entries.sort_by_key(|entry| entry.kind);
+    (entries, troubles)
+}
+
+/// Sends the catalogue.
+pub(crate) fn post(shared: &Shared) {
+    let (entries, troubles) = entries(shared.workspace.root());
+    shared.outbox.post(Event::Catalogue { entries, free_memory_bytes: free_bytes() });
+    for problem in troubles {
+        shared.outbox.post(Event::Failed { job: None, problem });
     }
 }
 
-#[derive(Deserialize)]
-struct List {
-    model: Vec<Listed>,
+/// Memory that is free on the device with the most of it.
+fn free_bytes() -> Option<u64> {
+    let devices = device::candidates(DeviceChoice::Auto).unwrap_or_default();
+    devices.iter().filter_map(memory::free_on).max().or_else(memory::free_bytes)
 }
 
-#[derive(Deserialize)]
-struct Listed {
-    name: String,
-    hub: String,
-    licence: String,
-    config: serde_json::Value,
-}
-
-/// All of them.
-///
-/// # Errors
-/// When the list that ships is malformed.
-pub(crate) fn entries() -> Result<Vec<CatalogueEntry>, Problem> {
-    let bad = |reason: String| problem::unreadable("models.toml".as_ref(), &reason);
-    let list: List = toml::from_str(LIST).map_err(|error| bad(error.to_string()))?;
-    list.model
-        .into_iter()
-        .map(|listed| {
-            let config = ModelConfig::from_json(&listed.config.to_string())
-                .map_err(|error| bad(format!("{}: {error}", listed.name)))?;
-            Ok(entry(listed, &config))
-        })
-        .collect()
-}
-
-fn entry(listed: Listed, config: &ModelConfig) -> CatalogueEntry {
-    let need = memory::work(config, Runs::PROCESSOR);
-    CatalogueEntry {
-        name: listed.name,
-        hub: listed.hub,
-        licence: listed.licence,
+/// What a model of this shape takes on the processor.
+pub(crate) fn shape(config: &ModelConfig) -> ShapeNeed {
+    ShapeNeed {
         architecture: config.architecture.clone(),
         n_params: n_params(config),
+        n_layers: config.n_layers,
+        d_model: config.d_model,
         context_len: config.context_len,
         weights: Format::ALL
             .map(|format| WeightsIn { format: format.name().to_owned(), bytes: weights_bytes(config, format) })
             .into(),
-        context_tokens: need.context_tokens,
-        conversation_bytes: need.cache_bytes.saturating_add(need.chat_bytes),
-        discovery_bytes: need.discovery_bytes,
+        work: memory::work(config, Runs::PROCESSOR),
     }
+}
+
+fn add(list: List, is_own: bool, path: &Path, entries: &mut Vec<CatalogueEntry>, troubles: &mut Vec<Problem>) {
+    let models = list.model.into_iter().map(|listed| (listed.name.clone(), model(listed)));
+    let saes = list.sae.into_iter().map(|listed| (listed.name.clone(), sae(listed)));
+    for (name, entry) in models.chain(saes) {
+        match entry {
+            Ok(entry) => entries.push(CatalogueEntry { is_own, ..entry }),
+            Err(reason) => troubles.push(problem::unreadable(path, &format!("{name}: {reason}"))),
+        }
+    }
+}
+
+fn model(listed: ListedModel) -> Result<CatalogueEntry, String> {
+    let config = listed.config.map(|config| ModelConfig::from_json(&config.to_string())).transpose();
+    let config = config.map_err(|error| error.to_string())?;
+    let derived = config.as_ref().map(|config| {
+        let head = if listed.stores_head { config.vocab_size as u64 * config.d_model as u64 } else { 0 };
+        STORED_BYTES * (n_params(config) + head + listed.picture_params)
+    });
+    Ok(CatalogueEntry {
+        name: listed.name,
+        kind: AssetKind::Model,
+        repo: repo(&listed.hub)?,
+        choice: listed.choice,
+        licence: listed.licence,
+        gate: listed.gate,
+        download_bytes: listed.download_bytes.or(derived),
+        shape: config.as_ref().map(shape),
+        reads: Vec::new(),
+        note: listed.note,
+        is_own: false,
+    })
+}
+
+fn sae(listed: ListedSae) -> Result<CatalogueEntry, String> {
+    Ok(CatalogueEntry {
+        name: listed.name,
+        kind: AssetKind::Sae,
+        repo: repo(&listed.hub)?,
+        choice: listed.choice,
+        licence: listed.licence,
+        gate: listed.gate,
+        download_bytes: listed.download_bytes,
+        shape: None,
+        reads: listed.reads,
+        note: listed.note,
+        is_own: false,
+    })
+}
+
+fn repo(text: &str) -> Result<RepoRef, String> {
+    let (id, revision) = text.split_once('@').map_or((text, None), |(id, revision)| (id, Some(revision.to_owned())));
+    Ok(RepoRef { id: id.to_owned(), revision })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counted_parameters_are_the_published_ones() {
-        // As the model cards round them, in thousands of millions.
-        let published = [
-            ("Llama 3.2 1B", 1.24),
-            ("Llama 3.1 8B", 8.03),
-            ("Llama 3.3 70B", 70.55),
-            ("Mistral 7B v0.3", 7.25),
-            ("Qwen2.5 0.5B", 0.494),
-            ("Qwen2.5 7B", 7.62),
-            ("Qwen3 0.6B", 0.596),
-            ("Qwen3 8B", 8.19),
-            ("Gemma 2 2B", 2.61),
-            ("Gemma 2 9B", 9.24),
-            ("Gemma 3 1B", 1.00),
-            ("Gemma 3 4B", 3.88),
-        ];
-        let entries = entries().unwrap();
-        for (name, billions) in published {
-            let found = entries.iter().find(|entry| entry.name == name).unwrap().n_params as f64 / 1e9;
-            assert!((found / billions - 1.0).abs() < 0.005, "{name}: {found} is not {billions}");
-        }
-    }
-
-    #[test]
-    fn the_best_format_is_the_largest_that_fits() {
-        let entries = entries().unwrap();
-        let llama = entries.iter().find(|entry| entry.name == "Llama 3.1 8B").unwrap();
-        let best = |gigabytes: u64| llama.best_fit(gigabytes * 1_000_000_000).map(|weights| weights.format.as_str());
-        assert_eq!([best(40), best(20), best(12), best(4)], [Some("f32"), Some("bf16"), Some("Q8_0"), None]);
-    }
-}
+mod tests;

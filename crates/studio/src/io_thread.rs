@@ -10,6 +10,7 @@ use tiller_protocol::message::{Command, Event};
 use tiller_protocol::problem::Problem;
 use tiller_protocol::steering::VectorId;
 
+use crate::catalogue;
 use crate::models;
 use crate::problem;
 use crate::studio::Shared;
@@ -41,6 +42,7 @@ fn carry_out(shared: &Shared, command: Command) -> Result<(), Problem> {
             let check = plan.map(|plan| Box::new(plan.check));
             shared.outbox.post(Event::ModelChecked { source, check });
         }
+        Command::ListCatalogue => catalogue::post(shared),
         Command::OpenRun { id } => {
             let run = workspace.run(&id)?;
             shared.outbox.post(Event::RunLoaded(Box::new(run)));
@@ -83,6 +85,7 @@ fn refresh(shared: &Shared) {
     post_runs(shared);
     let settings = shared.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
     shared.outbox.post(Event::Settings(settings));
+    catalogue::post(shared);
 }
 
 /// Sends the vector library.

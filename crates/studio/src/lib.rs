@@ -7,12 +7,12 @@
 //! `models`, `jobs`), `demo` (the main job with its report), [`headless`] (one function for each command).
 
 pub mod assets;
-pub mod catalogue;
 pub mod headless;
 pub mod memory;
 pub mod studio;
 pub mod workspace;
 
+mod catalogue;
 mod clock;
 mod demo;
 mod engine_thread;

@@ -13,6 +13,7 @@ mod extract;
 mod generate;
 mod grad;
 mod model;
+mod model_list;
 mod options;
 mod results;
 mod session;
@@ -26,7 +27,8 @@ pub use evaluate::evaluate;
 pub use extract::extract;
 pub use generate::generate;
 pub use grad::grad;
-pub use model::{model_info, model_list};
+pub use model::model_info;
+pub use model_list::model_list;
 pub use options::{
     DemoOptions, DiscoverOptions, EvaluateOptions, ExtractOptions, GenerateOptions, Global, GradOptions, OnStep, Step,
     Suite, TraceInput, VectorOption, Watch, model_source,

@@ -4,10 +4,8 @@ use tiller_protocol::model::{ModelCheck, ModelSource};
 use tiller_protocol::problem::Problem;
 
 use super::options::Global;
-use super::results::ModelList;
 use crate::assets::Assets;
 use crate::models::{self, Held};
-use crate::{catalogue, memory};
 
 /// What a model is, what it takes where it would be loaded, and what is free there.
 ///
@@ -16,12 +14,4 @@ use crate::{catalogue, memory};
 pub fn model_info(global: &Global, model: &ModelSource) -> Result<ModelCheck, Problem> {
     let plan = models::plan(model, &Assets::find(), (global.device, global.dtype), &Held::default())?;
     Ok(plan.check)
-}
-
-/// The published models of the supported families, with what they take on the processor.
-///
-/// # Errors
-/// When the list that ships is malformed.
-pub fn model_list() -> Result<ModelList, Problem> {
-    Ok(ModelList { free_bytes: memory::free_bytes(), models: catalogue::entries()? })
 }

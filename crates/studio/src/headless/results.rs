@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use tiller_protocol::asset::CatalogueEntry;
 use tiller_protocol::chat::{EndReason, Role};
 use tiller_protocol::discovery::RunResult;
 use tiller_protocol::evaluation::Condition;
 use tiller_protocol::model::ModelInfo;
+use tiller_protocol::problem::Problem;
 use tiller_protocol::steering::VectorInfo;
-
-use crate::catalogue::CatalogueEntry;
 
 /// The tokens that hold a turn's own text, without the template's words around it. A token that reaches over an edge
 /// is counted. A template that repeats a text has it several times, one that drops it never.
@@ -47,6 +47,11 @@ pub struct ModelList {
     pub free_bytes: Option<u64>,
     /// Published models.
     pub models: Vec<CatalogueEntry>,
+    /// SAEs that read them.
+    pub saes: Vec<CatalogueEntry>,
+    /// What is wrong with the user's own list.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
 }
 
 /// Result of [`super::grad`].
