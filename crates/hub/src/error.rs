@@ -8,6 +8,14 @@ pub enum HubError {
     /// The network must not be used: `--offline`, the settings, or `HF_HUB_OFFLINE`.
     #[error("the network is switched off")]
     Offline,
+    /// An id, an endpoint or a proxy that makes no sense; nothing was sent.
+    #[error("{text} cannot be used: {reason}")]
+    BadAddress {
+        /// As it was given, or the name of the setting it came from when it may hold a password.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No connection, or it broke and stayed broken.
     #[error("{host} cannot be reached: {reason}")]
     Unreachable {
@@ -114,4 +122,15 @@ pub enum HubError {
     /// The user stopped it.
     #[error("stopped")]
     Stopped,
+}
+
+impl HubError {
+    /// Whether trying again may help although nobody changes anything.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Busy { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 500..=599),
+            _ => false,
+        }
+    }
 }

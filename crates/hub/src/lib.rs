@@ -5,5 +5,9 @@
 //!
 //! Reading order: [`listing`] (what a repository holds), [`error`], then the modules that do the work.
 
+pub mod endpoint;
 pub mod error;
+pub mod http;
 pub mod listing;
+pub mod retry;
+pub mod stop;
