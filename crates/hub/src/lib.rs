@@ -5,9 +5,14 @@
 //!
 //! Reading order: [`listing`] (what a repository holds), [`error`], then the modules that do the work.
 
+mod client;
+pub mod disk;
 pub mod endpoint;
 pub mod error;
 pub mod http;
 pub mod listing;
+mod path;
+pub mod reference;
 pub mod retry;
+pub mod select;
 pub mod stop;
