@@ -1,6 +1,7 @@
 //! What the window tells about this computer.
 
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tiller_studio::memory;
 use tiller_ui::Machine;
@@ -18,5 +19,6 @@ pub(crate) fn describe(product: &Product, workspace: PathBuf, renderer: String) 
         accelerators: memory::accelerators(),
         workspace,
         renderer,
+        opened_secs: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     }
 }

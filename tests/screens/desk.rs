@@ -39,6 +39,7 @@ impl Desk {
             accelerators: Vec::new(),
             workspace: PathBuf::from("/home/ada/.local/share/tiller"),
             renderer: "wgpu (Vulkan)".to_owned(),
+            opened_secs: super::stock::NOW,
         };
         let mut app = App::new(machine);
         let theme = if dark { ThemeChoice::Dark } else { ThemeChoice::Light };

@@ -1,10 +1,14 @@
 //! Every screen from made-up reports: what it offers by name, that every control has a name, and, where
 //! `TILLER_SHOTS` names a folder, its picture in both themes.
 
+mod assets;
 mod desk;
+mod downloads;
 mod gguf;
+mod hub;
 mod models;
 mod samples;
+mod stock;
 
 use desk::Desk;
 use egui::accesskit::Role;
@@ -323,6 +327,8 @@ fn a_model_without_a_place_for_instructions_says_so_where_they_are_written() {
         if folds_system {
             desk.shot("chat-system");
             desk.press("Models");
+            desk.harness.get_by_label("All facts").click();
+            desk.settle();
             desk.harness.get_by_label_contains("instructions are put in front of the first message");
         }
     }

@@ -3,9 +3,9 @@
 use egui::{Key, KeyboardShortcut, Modifiers};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons::{
-    ICON_ADD, ICON_CONTRAST, ICON_DEPLOYED_CODE, ICON_DOWNLOAD, ICON_EJECT, ICON_FOLDER_OPEN, ICON_LEFT_PANEL_CLOSE,
-    ICON_LOGOUT, ICON_PLAY_ARROW, ICON_REPLAY, ICON_RESTART_ALT, ICON_SEARCH, ICON_SEND, ICON_STOP, ICON_TARGET,
-    ICON_VIEW_COLUMN_2, ICON_ZOOM_IN, ICON_ZOOM_OUT,
+    ICON_ADD, ICON_CONTRAST, ICON_CREATE_NEW_FOLDER, ICON_DEPLOYED_CODE, ICON_DOWNLOAD, ICON_DOWNLOADING, ICON_EJECT,
+    ICON_FOLDER_OPEN, ICON_LEFT_PANEL_CLOSE, ICON_LOGOUT, ICON_PAUSE, ICON_PLAY_ARROW, ICON_REPLAY, ICON_RESTART_ALT,
+    ICON_SEARCH, ICON_SEND, ICON_STOP, ICON_TARGET, ICON_VIEW_COLUMN_2, ICON_ZOOM_IN, ICON_ZOOM_OUT,
 };
 
 use crate::page::Page;
@@ -33,6 +33,12 @@ pub(crate) enum Action {
     OpenFolder,
     /// Free the model.
     Unload,
+    /// Choose a further folder to keep models in.
+    AddFolder,
+    /// Show what is being downloaded.
+    Downloads,
+    /// Pause all downloads.
+    PauseDownloads,
     /// Extract the chosen persona's vector.
     Extract,
     /// Start the discovery as set up.
@@ -67,7 +73,7 @@ pub(crate) enum Action {
 
 impl Action {
     /// All of them, in the palette's order.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Go(Page::Home),
         Self::Go(Page::Models),
         Self::Go(Page::Personas),
@@ -77,6 +83,9 @@ impl Action {
         Self::OpenDemo,
         Self::OpenFolder,
         Self::Unload,
+        Self::AddFolder,
+        Self::Downloads,
+        Self::PauseDownloads,
         Self::Extract,
         Self::StartDiscovery,
         Self::Stop,
@@ -103,6 +112,9 @@ impl Action {
             Self::OpenDemo => "Open the demo model".to_owned(),
             Self::OpenFolder => "Open a model folder\u{2026}".to_owned(),
             Self::Unload => "Unload the model".to_owned(),
+            Self::AddFolder => "Add a model folder\u{2026}".to_owned(),
+            Self::Downloads => "Go to downloads".to_owned(),
+            Self::PauseDownloads => "Pause all downloads".to_owned(),
             Self::Extract => "Extract the chosen persona's vector".to_owned(),
             Self::StartDiscovery => "Start the discovery run".to_owned(),
             Self::Stop => "Stop the running job".to_owned(),
@@ -129,6 +141,9 @@ impl Action {
             Self::OpenDemo => ICON_DEPLOYED_CODE,
             Self::OpenFolder => ICON_FOLDER_OPEN,
             Self::Unload => ICON_EJECT,
+            Self::AddFolder => ICON_CREATE_NEW_FOLDER,
+            Self::Downloads => ICON_DOWNLOADING,
+            Self::PauseDownloads => ICON_PAUSE,
             Self::Extract => ICON_TARGET,
             Self::StartDiscovery => ICON_PLAY_ARROW,
             Self::Stop => ICON_STOP,
@@ -160,7 +175,8 @@ impl Action {
             Self::Palette => command(Key::K),
             Self::OpenDemo => command(Key::D),
             Self::OpenFolder => command(Key::O),
-            Self::Unload => None,
+            Self::Unload | Self::AddFolder | Self::PauseDownloads => None,
+            Self::Downloads => shifted(Key::D),
             Self::Extract => command(Key::E),
             Self::StartDiscovery => command(Key::R),
             Self::Stop => command(Key::Period),

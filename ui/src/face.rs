@@ -19,6 +19,8 @@ pub struct Machine {
     pub workspace: PathBuf,
     /// What draws the window, e.g. `wgpu (Vulkan)`; empty when unknown.
     pub renderer: String,
+    /// When the window was opened, seconds since 1970; 0 when unknown.
+    pub opened_secs: u64,
 }
 
 /// Tells answers to requests apart.

@@ -1,5 +1,7 @@
 //! The running job as the window knows it. One job runs at a time.
 
+use std::path::PathBuf;
+
 use tiller_protocol::message::JobId;
 use tiller_protocol::model::ModelSource;
 
@@ -16,6 +18,10 @@ pub(crate) enum Purpose {
     Discover,
     /// Answer in the chat.
     Chat,
+    /// Make a folder or file known; runs beside the engine's job.
+    Import,
+    /// Compare an asset's files with their checksums; runs beside the engine's job.
+    Verify(PathBuf),
 }
 
 impl Purpose {
@@ -26,6 +32,7 @@ impl Purpose {
             Self::Extract(_) => page == Page::Personas,
             Self::Discover => page == Page::Discover,
             Self::Chat => page == Page::Chat,
+            Self::Import | Self::Verify(_) => page == Page::Models,
         }
     }
 }

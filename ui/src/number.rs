@@ -53,6 +53,34 @@ pub(crate) fn duration(secs: f64) -> String {
     }
 }
 
+/// Bytes in words and to the byte: `15.6 MB (15 600 000 bytes)`.
+pub(crate) fn exact_bytes(value: u64) -> String {
+    if value < 1000 { plural(value as usize, "byte") } else { format!("{} ({} bytes)", bytes(value), count(value)) }
+}
+
+/// A thing and how many of it: `1 file`, `7 files`.
+pub(crate) fn plural(n: usize, thing: &str) -> String {
+    let ending = if n == 1 { "" } else { "s" };
+    format!("{} {thing}{ending}", count(n as u64))
+}
+
+/// How long ago something was, in words: `just now`, `3 hours ago`, `2 months ago`.
+pub(crate) fn ago(secs: u64) -> String {
+    const UNITS: [(u64, &str); 6] = [
+        (365 * 86_400, "year"),
+        (30 * 86_400, "month"),
+        (7 * 86_400, "week"),
+        (86_400, "day"),
+        (3600, "hour"),
+        (60, "minute"),
+    ];
+    let unit = UNITS.into_iter().find(|(length, _)| secs >= *length);
+    unit.map_or_else(
+        || "just now".to_owned(),
+        |(length, word)| format!("{} ago", plural((secs / length) as usize, word)),
+    )
+}
+
 /// A number with a real minus sign: `0.40`, `−1.25`.
 pub(crate) fn decimal(value: f64, decimals: usize) -> String {
     let text = signed(value, decimals);
@@ -83,6 +111,12 @@ mod tests {
         assert_eq!(bytes(15_600_000), "15.6 MB");
         assert_eq!(bytes(980), "980 B");
         assert_eq!(parameters(3_400_000), "3.4 M");
+        assert_eq!(exact_bytes(15_600_000), "15.6 MB (15\u{202f}600\u{202f}000 bytes)");
+        assert_eq!(exact_bytes(1), "1 byte");
+        assert_eq!(
+            [ago(59), ago(60), ago(7199), ago(86_400 * 45)],
+            ["just now", "1 minute ago", "1 hour ago", "1 month ago"]
+        );
         assert_eq!(duration(200.0), "3 min 20 s");
         assert_eq!(signed(-1.25, 2), "\u{2212}1.25");
         assert_eq!(signed(-0.001, 2), "0.00");

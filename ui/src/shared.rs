@@ -10,9 +10,11 @@ use tiller_protocol::problem::Problem;
 use tiller_protocol::settings::AppSettings;
 use tiller_protocol::steering::{ExtractMethod, VectorId, VectorInfo};
 
+use crate::assets::Assets;
 use crate::face::{Machine, Output, Request, Ticket};
 use crate::jobs::{Job, Purpose};
 use crate::page::Page;
+use crate::pages::models::Section;
 use crate::widgets::toast::Toasts;
 
 /// Facts about a model that is not loaded, or why it cannot be.
@@ -26,6 +28,10 @@ const KEPT_CHECKS: usize = 8;
 pub(crate) enum Pending {
     /// A model folder.
     ModelFolder,
+    /// A folder to keep models in.
+    StorageFolder,
+    /// Where the asset that was here is now.
+    Moved(PathBuf),
     /// Where to write a text.
     Text(String),
     /// Where to copy a vector.
@@ -55,6 +61,8 @@ pub(crate) enum Handoff {
     },
     /// Show a saved run.
     Run(String),
+    /// Show a part of the page Models.
+    Models(Section),
 }
 
 /// What the application has reported, and what is to be asked of it.
@@ -69,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) runs: Vec<RunSummary>,
     /// Settings of the application.
     pub(crate) settings: AppSettings,
+    /// Models and SAEs as files.
+    pub(crate) assets: Assets,
     /// The loaded model.
     pub(crate) model: Option<ModelInfo>,
     /// What is known of models that are not loaded, the last asked for at the end.
@@ -103,6 +113,7 @@ impl Shared {
             vectors: Vec::new(),
             runs: Vec::new(),
             settings: AppSettings::default(),
+            assets: Assets::default(),
             model: None,
             checks: Vec::new(),
             tokens_per_sec: None,
@@ -119,7 +130,8 @@ impl Shared {
         }
     }
 
-    fn number(&mut self) -> u64 {
+    /// A number that was not given before.
+    pub(crate) fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
     }
@@ -176,6 +188,14 @@ impl Shared {
     /// Whether events of `job` are to be taken in.
     pub(crate) fn is_current(&self, job: JobId) -> bool {
         self.job.as_ref().is_some_and(|current| current.id == job)
+    }
+
+    /// The running job with this number, the engine's or one beside it.
+    pub(crate) fn job_mut(&mut self, job: JobId) -> Option<&mut Job> {
+        match &mut self.job {
+            Some(current) if current.id == job => Some(current),
+            _ => self.assets.job_mut(job),
+        }
     }
 
     /// Takes the running job away when it is `job`.
@@ -259,6 +279,29 @@ impl Shared {
         self.request(Request::PickFile { ticket, title, extension });
     }
 
+    /// Lets the user choose a folder to keep models in.
+    pub(crate) fn pick_storage_folder(&mut self) {
+        let ticket = self.ticket(Pending::StorageFolder);
+        self.request(Request::PickFolder { ticket, title: "Choose a folder to keep models in".to_owned() });
+    }
+
+    /// Lets the user show where an asset is now.
+    pub(crate) fn pick_moved(&mut self, from: &std::path::Path) {
+        let ticket = self.ticket(Pending::Moved(from.to_path_buf()));
+        let title = format!("Where is {} now?", last_part(&from.display().to_string()));
+        self.request(if crate::assets::is_file(from) {
+            Request::PickFile { ticket, title, extension: "gguf".to_owned() }
+        } else {
+            Request::PickFolder { ticket, title }
+        });
+    }
+
+    /// Seconds since 1970, where the shell has told when the window was opened.
+    pub(crate) fn now(&self, ui: &egui::Ui) -> Option<u64> {
+        let opened = self.machine.opened_secs;
+        (opened > 0).then(|| opened + ui.input(|input| input.time) as u64)
+    }
+
     /// Lets the user choose where `text` is written.
     pub(crate) fn export_text(&mut self, title: &str, file_name: &str, text: String) {
         let ticket = self.ticket(Pending::Text(text));
@@ -285,6 +328,8 @@ impl Shared {
         let path = path?;
         match pending {
             Pending::ModelFolder => return Some(path),
+            Pending::StorageFolder => self.send(Command::AddFolder(path)),
+            Pending::Moved(from) => self.send(Command::MoveAsset { from, to: path }),
             Pending::Text(text) => self.send(Command::ExportText { path, text }),
             Pending::Vector(vector) => self.send(Command::ExportVector { vector, path }),
         }

@@ -10,6 +10,7 @@ use crate::action::Action;
 use crate::chrome;
 use crate::face::Request;
 use crate::page::Page;
+use crate::pages::models::Section;
 use crate::shared::Handoff;
 use crate::widgets::toast::Offer;
 
@@ -26,8 +27,11 @@ impl App {
             Action::Send => self.chat.send_obstacle(&self.shared),
             Action::Regenerate => self.chat.regenerate_obstacle(&self.shared),
             Action::ExportChat => unless(self.chat.has_turns(), "The conversation is empty."),
+            Action::PauseDownloads => unless(self.shared.assets.n_active() > 0, "Nothing is being downloaded."),
             Action::Go(_)
             | Action::Palette
+            | Action::AddFolder
+            | Action::Downloads
             | Action::NewChat
             | Action::SideBySide
             | Action::ResetSteering
@@ -51,6 +55,12 @@ impl App {
             Action::OpenDemo => self.shared.load(ModelSource::Demo),
             Action::OpenFolder => self.shared.pick_model_folder(),
             Action::Unload => self.shared.send(Command::UnloadModel),
+            Action::AddFolder => self.shared.pick_storage_folder(),
+            Action::Downloads => {
+                self.shared.page = Page::Models;
+                self.models.go(Section::Downloads);
+            }
+            Action::PauseDownloads => self.shared.pause_downloads(),
             Action::Extract => {
                 self.shared.page = Page::Personas;
                 self.personas.extract(&mut self.shared);
@@ -111,6 +121,10 @@ impl App {
             Handoff::Discover { persona, vector } => {
                 shared.page = Page::Discover;
                 self.discover.set_up(shared, &persona, vector);
+            }
+            Handoff::Models(section) => {
+                shared.page = Page::Models;
+                self.models.go(section);
             }
             Handoff::Run(id) => {
                 shared.page = Page::Discover;

@@ -1,14 +1,19 @@
 //! Taking in what the application reports.
 
-use tiller_protocol::message::{Event, JobId};
+use std::path::PathBuf;
+
+use tiller_protocol::asset::Verdict;
+use tiller_protocol::message::{Command, Event, JobId};
 use tiller_protocol::model::ModelInfo;
 use tiller_protocol::problem::Problem;
 use tiller_protocol::steering::VectorInfo;
 
 use super::App;
 use crate::action::Action;
-use crate::jobs::Purpose;
+use crate::jobs::{Job, Purpose};
+use crate::number::{bytes, plural};
 use crate::page::Page;
+use crate::shared::last_part;
 use crate::widgets::toast::Offer;
 
 impl App {
@@ -31,12 +36,12 @@ impl App {
                 shared.toasts.good("Model unloaded");
             }
             Event::Started { job, title } => {
-                if let Some(current) = shared.job.as_mut().filter(|current| current.id == job) {
+                if let Some(current) = shared.job_mut(job) {
                     current.title = title;
                 }
             }
             Event::Progress { job, done, total, unit, elapsed_secs } => {
-                if let Some(current) = shared.job.as_mut().filter(|current| current.id == job) {
+                if let Some(current) = shared.job_mut(job) {
                     current.progress((done, total), unit, elapsed_secs);
                 }
             }
@@ -76,14 +81,31 @@ impl App {
                     self.chat.done();
                 }
             }
-            Event::Assets(_)
-            | Event::Catalogue { .. }
-            | Event::HubAnswer { .. }
-            | Event::Downloads(_)
-            | Event::Imported { .. }
-            | Event::Verified { .. }
-            | Event::AssetRemoved { .. }
-            | Event::Token(_) => {}
+            Event::Assets(library) => shared.assets.set_library(*library),
+            Event::Catalogue { entries, free_memory_bytes } => {
+                shared.assets.free_memory_bytes = free_memory_bytes;
+                shared.assets.set_catalogue(entries);
+            }
+            Event::HubAnswer { repo, answer } => shared.assets.answered(repo, answer),
+            Event::Downloads(list) => shared.assets.downloads = list,
+            Event::Imported { job, kind, path } => {
+                if shared.assets.finish(job).is_some() {
+                    shared.toasts.good(format!("{} is in the library", last_part(&path.display().to_string())));
+                    self.models.imported(kind, path);
+                    shared.send(Command::ListAssets);
+                }
+            }
+            Event::Verified { job, verdict } => self.verified(job, *verdict),
+            Event::AssetRemoved { path, freed_bytes } => {
+                let name = shared.assets.asset(&path).map(|asset| asset.name.clone());
+                let name = name.unwrap_or_else(|| last_part(&path.display().to_string()).to_owned());
+                shared.assets.removed(&path);
+                shared.toasts.good(match freed_bytes {
+                    0 => format!("{name} is forgotten; no file was touched"),
+                    freed => format!("{name} is deleted; {} are free again", bytes(freed)),
+                });
+            }
+            Event::Token(state) => shared.assets.token = state,
             Event::Stopped { job } => self.ended(job, None),
             Event::Failed { job: Some(job), problem } => self.ended(job, Some(problem)),
             Event::Failed { job: None, problem } => shared.loose_problem = Some(problem),
@@ -108,13 +130,45 @@ impl App {
         self.shared.toasts.offer(text, "Open in chat", Offer::SteerWith(id));
     }
 
+    /// An asset's files were compared with their checksums.
+    fn verified(&mut self, job: JobId, verdict: Verdict) {
+        let shared = &mut self.shared;
+        let Some(ended) = shared.assets.finish(job) else { return };
+        let n_bad = verdict.bad.len();
+        if n_bad > 0 {
+            shared.toasts.bad(format!("{}: {} damaged", ended.title, plural(n_bad, "file")));
+        } else if !Purpose::Verify(PathBuf::new()).shown_on(shared.page) {
+            shared.toasts.good(format!("{}: all files are sound", ended.title));
+        }
+        shared.assets.set_outcome(verdict.path.clone(), Ok(verdict));
+    }
+
+    /// A job beside the engine's that did not come to its own end.
+    fn ended_beside(&mut self, ended: Job, problem: Option<Problem>) {
+        let Some(problem) = problem else {
+            self.shared.toasts.good(format!("{} was stopped", ended.title));
+            return;
+        };
+        if !ended.purpose.shown_on(self.shared.page) {
+            self.shared.toasts.bad(problem.title.clone());
+        }
+        match ended.purpose {
+            Purpose::Verify(path) => self.shared.assets.set_outcome(path, Err(problem)),
+            purpose => self.shared.problems.push((purpose, problem)),
+        }
+    }
+
     /// A job that did not come to its own end.
     fn ended(&mut self, job: JobId, problem: Option<Problem>) {
+        if let Some(beside) = self.shared.assets.finish(job) {
+            self.ended_beside(beside, problem);
+            return;
+        }
         let Some(ended) = self.shared.finish(job) else { return };
         match ended.purpose {
             Purpose::Chat => self.chat.done(),
             Purpose::Discover => self.discover.interrupted(),
-            Purpose::Load(_) | Purpose::Extract(_) => {}
+            Purpose::Load(_) | Purpose::Extract(_) | Purpose::Import | Purpose::Verify(_) => {}
         }
         match problem {
             Some(problem) => {

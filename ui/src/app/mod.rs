@@ -17,6 +17,7 @@ use crate::pages::chat::ChatPage;
 use crate::pages::discover::DiscoverPage;
 use crate::pages::models::ModelsPage;
 use crate::pages::personas::PersonasPage;
+use crate::pages::settings::SettingsPage;
 use crate::shared::Shared;
 use crate::theme;
 
@@ -32,6 +33,7 @@ pub struct App {
     discover: DiscoverPage,
     chat: ChatPage,
     models: ModelsPage,
+    settings: SettingsPage,
     palette: CommandPalette,
     begun: bool,
     applied: Option<(ThemeChoice, f32)>,
@@ -46,6 +48,7 @@ impl App {
             discover: DiscoverPage::default(),
             chat: ChatPage::default(),
             models: ModelsPage::default(),
+            settings: SettingsPage::default(),
             palette: CommandPalette::default(),
             begun: false,
             applied: None,
@@ -104,7 +107,7 @@ impl App {
             Page::Personas => self.personas.show(ui, shared),
             Page::Discover => self.discover.show(ui, shared),
             Page::Chat => self.chat.show(ui, shared),
-            Page::Settings => pages::settings::show(ui, shared),
+            Page::Settings => self.settings.show(ui, shared),
         });
     }
 

@@ -1,11 +1,11 @@
 //! The status bar: the loaded model, its speed, and the running job.
 
 use egui::{Label, TextWrapMode, Ui};
-use egui_material_icons::icons::ICON_STOP;
+use egui_material_icons::icons::{ICON_DOWNLOADING, ICON_STOP};
 
 use crate::action::Action;
 use crate::icon;
-use crate::number::{bytes, percent};
+use crate::number::{bytes, percent, plural};
 use crate::page::Page;
 use crate::shared::Shared;
 use crate::theme::{self, palette, size, space};
@@ -25,6 +25,9 @@ pub(crate) fn show(ui: &mut Ui, shared: &mut Shared) -> Option<Action> {
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     if job_ui(ui, shared) {
                         asked = Some(Action::Stop);
+                    }
+                    if downloads_ui(ui, shared) {
+                        asked = Some(Action::Downloads);
                     }
                 });
             });
@@ -53,6 +56,23 @@ fn model_ui(ui: &mut Ui, shared: &mut Shared) {
     if let Some(speed) = shared.tokens_per_sec {
         fact(ui, &format!("{speed:.0} tokens/s"), "Speed of the last reply");
     }
+}
+
+/// How far the downloads are, as long as any runs; returns whether they are to be shown.
+fn downloads_ui(ui: &mut Ui, shared: &Shared) -> bool {
+    let n_active = shared.assets.n_active();
+    if n_active == 0 {
+        return false;
+    }
+    let (done, total) = shared.assets.active_bytes();
+    let share = (total > 0).then(|| done as f64 / total as f64);
+    ui.separator();
+    if let Some(share) = share {
+        let words = format!("{} of {} in {}", bytes(done), bytes(total), plural(n_active, "download"));
+        fact(ui, &percent(share), &words);
+    }
+    progress::bar(ui, share.map(|share| share as f32), 72.0, "Progress of the downloads");
+    button::icon_only(ui, ICON_DOWNLOADING, "Show downloads").clicked()
 }
 
 fn job_ui(ui: &mut Ui, shared: &Shared) -> bool {

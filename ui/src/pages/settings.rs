@@ -1,14 +1,15 @@
 //! Settings of the application itself.
 
 use egui::Ui;
-use egui_material_icons::icons::ICON_FOLDER_OPEN;
+use egui_material_icons::icons::{ICON_FOLDER_OPEN, ICON_HARD_DRIVE};
 use tiller_protocol::model::{DeviceChoice, DtypeChoice};
 use tiller_protocol::settings::ThemeChoice;
 
 use crate::face::Request;
 use crate::page::Page;
+use crate::pages::models::{Section, sign_in};
 use crate::pages::scaffold;
-use crate::shared::Shared;
+use crate::shared::{Handoff, Shared};
 use crate::theme::{self, space};
 use crate::widgets::{button, card, field, segmented};
 
@@ -16,34 +17,61 @@ use crate::widgets::{button, card, field, segmented};
 const ZOOMS: [(f32, &str); 6] =
     [(0.8, "80 %"), (0.9, "90 %"), (1.0, "100 %"), (1.25, "125 %"), (1.5, "150 %"), (2.0, "200 %")];
 
-/// Draws the page.
-pub(crate) fn show(ui: &mut Ui, shared: &mut Shared) {
-    scaffold::scrolling(ui, |ui| {
-        scaffold::head(ui, shared, Page::Settings, |_, _| {});
-        let before = shared.settings.clone();
-        card::titled(ui, "Appearance", |ui| {
-            field::show(ui, "Theme", "", |ui| {
-                let options =
-                    [(ThemeChoice::System, "System"), (ThemeChoice::Light, "Light"), (ThemeChoice::Dark, "Dark")];
-                segmented::show(ui, "Theme", &mut shared.settings.theme, &options);
+/// The page's state.
+#[derive(Default)]
+pub(crate) struct SettingsPage {
+    token: String,
+}
+
+impl SettingsPage {
+    /// Draws the page.
+    pub(crate) fn show(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        scaffold::scrolling(ui, |ui| {
+            scaffold::head(ui, shared, Page::Settings, |_, _| {});
+            let before = shared.settings.clone();
+            card::titled(ui, "Appearance", |ui| {
+                field::show(ui, "Theme", "", |ui| {
+                    let options =
+                        [(ThemeChoice::System, "System"), (ThemeChoice::Light, "Light"), (ThemeChoice::Dark, "Dark")];
+                    segmented::show(ui, "Theme", &mut shared.settings.theme, &options);
+                });
+                field::show(ui, "Zoom", "Also with Ctrl and plus, minus, zero.", |ui| {
+                    segmented::show(ui, "Zoom", &mut shared.settings.zoom, &ZOOMS);
+                });
             });
-            field::show(ui, "Zoom", "Also with Ctrl and plus, minus, zero.", |ui| {
-                segmented::show(ui, "Zoom", &mut shared.settings.zoom, &ZOOMS);
+            ui.add_space(space::S);
+            card::titled(ui, "Models", |ui| {
+                device_and_format(ui, shared, "Takes effect with the next model that is opened.");
+                thinking(ui, shared);
             });
+            if shared.settings != before {
+                shared.save_settings();
+            }
+            ui.add_space(space::S);
+            self.hub(ui, shared);
+            ui.add_space(space::S);
+            files(ui, shared);
+            ui.add_space(space::S);
+            about(ui, shared);
         });
-        ui.add_space(space::S);
-        card::titled(ui, "Models", |ui| {
-            device_and_format(ui, shared, "Takes effect with the next model that is opened.");
-            thinking(ui, shared);
+    }
+
+    /// The network: whether it may be used, and as whom.
+    fn hub(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        card::titled(ui, "Hub", |ui| {
+            let help = "Off: Tiller opens no connection at all. What is installed works either way.";
+            field::show(ui, "Network", help, |ui| {
+                let options = [(false, "For downloads"), (true, "Off (offline)")];
+                if segmented::show(ui, "Network", &mut shared.settings.offline, &options) {
+                    shared.save_settings();
+                }
+            });
+            ui.label(theme::strong("Sign-in"));
+            sign_in::state_ui(ui, &shared.assets.token);
+            sign_in::token_row(ui, shared, &mut self.token, "Keep this token");
+            sign_in::forget_ui(ui, shared);
         });
-        if shared.settings != before {
-            shared.save_settings();
-        }
-        ui.add_space(space::S);
-        files(ui, shared);
-        ui.add_space(space::S);
-        about(ui, shared);
-    });
+    }
 }
 
 /// The switch that some chat templates have.
@@ -103,7 +131,13 @@ fn files(ui: &mut Ui, shared: &mut Shared) {
                 shared.request(Request::OpenLink(folder.clone()));
             }
         });
-        ui.label(theme::note(ui, "Nothing leaves this computer: Tiller has no account and no telemetry."));
+        ui.label("Models are kept in storage folders of their own.");
+        if button::quiet("Show storage folders").icon(ICON_HARD_DRIVE).show(ui).clicked() {
+            shared.handoff = Some(Handoff::Models(Section::Installed));
+        }
+        let text = "Nothing leaves this computer: Tiller has no account and no telemetry. The network is used for what \
+                    you download, and for nothing else.";
+        ui.label(theme::note(ui, text));
     });
 }
 

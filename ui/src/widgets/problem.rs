@@ -19,28 +19,47 @@ pub(crate) enum Answer {
 
 /// Draws `problem`, with a button called `action` when there is something to do from here.
 pub(crate) fn show(ui: &mut Ui, problem: &Problem, action: Option<&str>) -> Option<Answer> {
-    let palette = palette(ui);
     let mut answer = None;
+    panel(ui, problem, |ui| {
+        if let Some(action) = action {
+            ui.add_space(space::XS);
+            if button::secondary(action).show(ui).clicked() {
+                answer = Some(Answer::Act);
+            }
+        }
+        true
+    })
+    .then_some(Answer::Dismiss)
+    .or(answer)
+}
+
+/// Draws `problem` as a fact that stays, with whatever can be done about it below.
+pub(crate) fn fixed(ui: &mut Ui, problem: &Problem, actions: impl FnOnce(&mut Ui)) {
+    panel(ui, problem, |ui| {
+        actions(ui);
+        false
+    });
+}
+
+/// The panel; `actions` says whether it can be dismissed, and the result whether it was.
+fn panel(ui: &mut Ui, problem: &Problem, actions: impl FnOnce(&mut Ui) -> bool) -> bool {
+    let palette = palette(ui);
+    let mut dismissed = false;
     card::callout(ui, palette.error_soft, |ui| {
         ui.horizontal_top(|ui| {
             icon::show(ui, ICON_ERROR, 20.0, palette.error);
             let close_width = theme::size::CONTROL + space::S;
-            ui.vertical(|ui| {
-                ui.set_width(ui.available_width() - close_width);
-                ui.label(theme::strong(&problem.title).color(palette.error));
-                ui.label(&problem.cause);
-                ui.label(theme::secondary(ui, &problem.next_step));
-                if let Some(action) = action {
-                    ui.add_space(space::XS);
-                    if button::secondary(action).show(ui).clicked() {
-                        answer = Some(Answer::Act);
-                    }
-                }
-            });
-            if button::icon_only(ui, ICON_CLOSE, "Dismiss").clicked() {
-                answer = Some(Answer::Dismiss);
-            }
+            let can_close = ui
+                .vertical(|ui| {
+                    ui.set_width(ui.available_width() - close_width);
+                    ui.label(theme::strong(&problem.title).color(palette.error));
+                    ui.label(&problem.cause);
+                    ui.label(theme::secondary(ui, &problem.next_step));
+                    actions(ui)
+                })
+                .inner;
+            dismissed = can_close && button::icon_only(ui, ICON_CLOSE, "Dismiss").clicked();
         });
     });
-    answer
+    dismissed
 }

@@ -8,7 +8,7 @@ use tiller_protocol::problem::Problem;
 use crate::number::{bytes, count, parameters};
 use crate::theme::{self, palette, space};
 use crate::widgets::badge::{self, Tone};
-use crate::widgets::stat;
+use crate::widgets::{problem, stat};
 
 /// Height of the bar.
 const BAR: f32 = 10.0;
@@ -17,11 +17,19 @@ const BAR: f32 = 10.0;
 pub(super) fn show(ui: &mut Ui, check: &Result<Box<ModelCheck>, Problem>) {
     match check {
         Ok(check) => facts(ui, check),
-        Err(problem) => {
-            ui.label(theme::strong(&problem.title));
-            ui.label(&problem.cause);
-            ui.label(theme::secondary(ui, &problem.next_step));
+        Err(problem) => problem::fixed(ui, problem, |_| {}),
+    }
+}
+
+/// As [`show`], without the name and the facts.
+pub(super) fn memory(ui: &mut Ui, check: &Result<Box<ModelCheck>, Problem>) {
+    match check {
+        Ok(check) => {
+            let (tone, sign, verdict) = verdict(check);
+            badge::with_icon(ui, tone, sign, verdict);
+            amounts_ui(ui, check);
         }
+        Err(problem) => problem::fixed(ui, problem, |_| {}),
     }
 }
 
@@ -47,6 +55,11 @@ fn facts(ui: &mut Ui, check: &ModelCheck) {
     );
     ui.label(theme::secondary(ui, facts));
     ui.add_space(space::XS);
+    amounts_ui(ui, check);
+}
+
+/// The bar, and the same in words.
+fn amounts_ui(ui: &mut Ui, check: &ModelCheck) {
     bar(ui, check);
     ui.label(amounts(check));
     if let Some(more) = caution(check) {
