@@ -1,6 +1,6 @@
 //! Questions to the hub: what a repository holds, a small file of it, whose token this is.
 //!
-//! The addresses and fields are those of the hub's own client (huggingface_hub 1.x, `hf_api.py`: `model_info`,
+//! The addresses and fields are those of the hub's own client (`huggingface_hub` 1.x, `hf_api.py`: `model_info`,
 //! `list_repo_tree`, `whoami`). Answers are checked before anything is made of them: a hub, a mirror or a proxy in
 //! between could send anything.
 
@@ -22,6 +22,9 @@ use crate::stop::Stop;
 
 /// Largest answer that is read, bytes.
 const MAX_ANSWER: u64 = 32 << 20;
+
+/// Most pages of a listing; the hub puts 1000 entries on one.
+const MAX_PAGES: usize = 1000;
 
 /// Most entries of a listing.
 const MAX_ENTRIES: usize = 200_000;
@@ -150,22 +153,21 @@ impl Hub {
     /// All pages of a listing.
     fn files(&self, first: &str, subject: &Subject<'_>, stop: &Stop) -> Result<Vec<RemoteFile>, HubError> {
         let mut files = Vec::new();
-        let mut n_entries = 0;
+        let (mut n_entries, mut n_pages) = (0, 0);
         let mut next = Some(parse(first)?);
         while let Some(uri) = next {
             let refuse = |reason: String| HubError::BadAnswer { url: shown(&uri), reason };
             let (entries, headers): (Vec<Entry>, _) = self.ask(&uri, subject, stop)?;
             n_entries += entries.len();
-            if n_entries > MAX_ENTRIES {
-                return Err(refuse(format!("it lists more than {MAX_ENTRIES} files")));
+            n_pages += 1;
+            if n_entries > MAX_ENTRIES || n_pages > MAX_PAGES {
+                return Err(refuse("its list does not end".to_owned()));
             }
-            let is_empty = entries.is_empty();
             for entry in entries.iter().filter(|entry| entry.kind == "file") {
                 files.push(entry.file().map_err(&refuse)?);
             }
             let link = headers.get_all(header::LINK).iter().find_map(|link| next_page(link.to_str().ok()?));
             next = match link {
-                Some(_) if is_empty => return Err(refuse("a page of its list is empty".to_owned())),
                 Some(link) => Some(self.own(&link).ok_or_else(|| refuse("its list goes on elsewhere".to_owned()))?),
                 None => None,
             };

@@ -1,5 +1,7 @@
 //! Where the hub is, and the addresses of what it holds.
 
+use std::fmt::Write as _;
+
 use tiller_protocol::asset::RepoRef;
 use ureq::http::Uri;
 
@@ -113,7 +115,7 @@ fn escape(text: &str, keep: &str) -> String {
         if char.is_ascii_alphanumeric() || "-._~".contains(char) || (char.is_ascii() && keep.contains(char)) {
             out.push(char);
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            write!(out, "%{byte:02X}").expect("writing to a string never fails");
         }
     }
     out

@@ -1,4 +1,4 @@
-//! Where the hub's own tools keep their things (huggingface_hub 1.x, `constants.py`).
+//! Where the hub's own tools keep their things (`huggingface_hub` 1.x, `constants.py`).
 
 use std::path::PathBuf;
 

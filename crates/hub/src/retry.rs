@@ -27,7 +27,7 @@ impl Default for Retry {
             attempts: 4,
             first_wait: Duration::from_millis(500),
             longest_wait: Duration::from_secs(30),
-            longest_asked_wait: Duration::from_secs(300),
+            longest_asked_wait: Duration::from_mins(5),
         }
     }
 }

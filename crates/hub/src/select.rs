@@ -53,10 +53,7 @@ fn safetensors(files: &[RemoteFile]) -> Option<Choice> {
     let top = files.iter().filter(|file| !file.path.contains('/')).collect::<Vec<_>>();
     let named = |name: &str| top.iter().find(|file| file.path == name);
     named("config.json")?;
-    let mut chosen = match weights(&top) {
-        Some(weights) => weights,
-        None => return None,
-    };
+    let mut chosen = weights(&top)?;
     chosen.extend(top.iter().filter(|file| is_beside_weights(&file.path)));
     // Templates beyond the one that everybody uses lie in a folder of their own.
     chosen.extend(files.iter().filter(|file| {

@@ -70,7 +70,7 @@ mod tests {
         let stop = Stop::new();
         stop.wait(Duration::from_millis(1)).unwrap();
         let other = stop.clone();
-        let waiting = std::thread::Builder::new().spawn(move || other.wait(Duration::from_secs(3600))).unwrap();
+        let waiting = std::thread::Builder::new().spawn(move || other.wait(Duration::from_hours(1))).unwrap();
         stop.set();
         assert!(matches!(waiting.join().unwrap(), Err(HubError::Stopped)));
         assert!(stop.check().is_err());

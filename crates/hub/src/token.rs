@@ -25,7 +25,7 @@ use crate::http::Credentials;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long keeping a token may take; somebody may have to type a password.
-const LONG_PATIENCE: Duration = Duration::from_secs(60);
+const LONG_PATIENCE: Duration = Duration::from_mins(1);
 
 /// The token, wherever it is. Clones are the same.
 #[derive(Clone)]
@@ -122,7 +122,7 @@ impl Tokens {
         if self.0.from_environment.is_some() {
             kept.note = Some("HF_TOKEN is set in the environment and is used instead.".to_owned());
         } else if secret.is_none()
-            && let Some((_, path)) = self.from_file()
+            && let Some((_, path)) = self.in_file()
         {
             kept.note = Some(format!("The token in {} is still used; Tiller leaves that file alone.", path.display()));
         }
@@ -142,11 +142,11 @@ impl Tokens {
             return Some((secret.clone(), TokenSource::Keyring));
         }
         drop(kept);
-        self.from_file().map(|(secret, _)| (secret, TokenSource::File))
+        self.in_file().map(|(secret, _)| (secret, TokenSource::File))
     }
 
     /// Read anew each time, so that signing in with another tool is seen.
-    fn from_file(&self) -> Option<(Secret, &PathBuf)> {
+    fn in_file(&self) -> Option<(Secret, &PathBuf)> {
         let path = self.0.file.as_ref()?;
         Some((clean(&std::fs::read_to_string(path).ok()?)?, path))
     }

@@ -1,6 +1,6 @@
 //! What an answer that is an error means.
 //!
-//! The hub tells the reasons apart in the header `X-Error-Code` (as huggingface_hub 1.x reads it in
+//! The hub tells the reasons apart in the header `X-Error-Code` (as `huggingface_hub` 1.x reads it in
 //! `utils/_http.py`); mirrors and proxies often send the status alone.
 
 use std::io::Read as _;

@@ -103,7 +103,7 @@ fn covers(rule: &str, host: &str, port: u16, address: Option<IpAddr>) -> bool {
         Some((name, digits)) => (name, digits.parse().ok()),
         None => (rule, None),
     };
-    let name = name.trim_start_matches("*").trim_start_matches('.');
+    let name = name.trim_start_matches('*').trim_start_matches('.');
     let is_below = host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     !name.is_empty() && is_below && rule_port.is_none_or(|wanted: u16| wanted == port)
 }

@@ -167,7 +167,7 @@ fn a_keyring_that_waits_for_its_owner_holds_nobody_up_and_is_heard_later() {
 fn a_keyring_that_will_not_forget_is_told_of() {
     let (keyring, unlock) = Locked::new();
     unlock.send(()).unwrap();
-    let tokens = Tokens::new(None, None, Box::new(keyring), (Duration::from_secs(60), Duration::from_secs(60)));
+    let tokens = Tokens::new(None, None, Box::new(keyring), (Duration::from_mins(1), Duration::from_mins(1)));
     assert_eq!(tokens.token(), Some(secret("hf_locked")));
     drop(unlock);
     let state = tokens.set(&secret("")).unwrap();
