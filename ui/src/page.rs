@@ -43,7 +43,7 @@ impl Page {
     pub(crate) fn purpose(self) -> &'static str {
         match self {
             Self::Home => "See, steer and re-prompt the personas inside open language models.",
-            Self::Models => "The model that everything here is measured on.",
+            Self::Models => "Find, keep and open the models that everything here is measured on.",
             Self::Personas => "Turn contrastive pairs into a direction inside the model.",
             Self::Discover => "Find short, readable prompts that move the model along a persona.",
             Self::Chat => "Talk to the model with and without steering, same seed, side by side.",

@@ -80,6 +80,7 @@ impl App {
         actions.extend(chrome::rail::show(ui, &self.shared));
         actions.extend(chrome::status::show(ui, &mut self.shared));
         self.page_ui(ui);
+        drop_hint(ui);
         actions.extend(self.palette_ui(ui));
         if let Some(offer) = self.shared.toasts.show(ui.ctx()) {
             actions.extend(self.take_offer(offer));
@@ -140,6 +141,22 @@ impl App {
         let obstacles: Vec<_> = Action::ALL.into_iter().map(|action| (action, self.obstacle(action))).collect();
         self.palette.show(ui.ctx(), &obstacles)
     }
+}
+
+/// What letting go of a dragged file would do, over everything, while one is held above the window.
+fn drop_hint(ui: &Ui) {
+    if ui.input(|input| input.raw.hovered_files.is_empty()) {
+        return;
+    }
+    let palette = theme::palette(ui);
+    let rect = ui.ctx().content_rect();
+    let painter = ui.ctx().layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop hint")));
+    painter.rect_filled(rect, 0.0, palette.background.gamma_multiply(0.85));
+    let stroke = egui::Stroke::new(2.0, palette.accent);
+    painter.rect_stroke(rect.shrink(theme::space::S), f32::from(theme::CARD_RADIUS), stroke, egui::StrokeKind::Inside);
+    let font = egui::FontId::new(theme::type_size::FIGURE, theme::semibold());
+    let text = "Drop a model folder, a GGUF file or an SAE folder to look at it";
+    painter.text(rect.center(), egui::Align2::CENTER_CENTER, text, font, palette.text);
 }
 
 /// The actions whose keys were pressed.

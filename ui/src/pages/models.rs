@@ -102,7 +102,8 @@ impl ModelsPage {
         let mut asked = None;
         scaffold::scrolling(ui, |ui| {
             let top = ui.cursor().top();
-            let height = ui.clip_rect().height() - 2.0 * space::XL;
+            // A little less than the window, so that the page itself need not scroll.
+            let height = ui.clip_rect().height() - 2.0 * space::XL - space::M;
             scaffold::head(ui, shared, Page::Models, |_, _| {});
             if let Some(failed) = shared.problem(|purpose| matches!(purpose, Purpose::Load(_))).cloned() {
                 home::failed_load(ui, shared, &failed.0, &failed.1);

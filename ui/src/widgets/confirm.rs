@@ -22,23 +22,25 @@ impl Confirm<'_> {
     pub(crate) fn show(&self, ctx: &Context) -> Option<bool> {
         let mut answer = None;
         let modal = Modal::new(Id::unique("confirm")).show(ctx, |ui| {
-            ui.set_width(440.0);
-            ui.label(theme::section(self.title));
-            ui.add_space(space::XS);
-            for paragraph in self.text {
-                ui.label(paragraph);
-            }
-            ui.add_space(space::M);
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let keep = button::secondary(self.keep).show(ui);
-                if keep.clicked() {
-                    answer = Some(false);
+            egui::Frame::new().inner_margin(space::S).show(ui, |ui| {
+                ui.set_width(440.0);
+                ui.label(theme::section(self.title));
+                ui.add_space(space::XS);
+                for paragraph in self.text {
+                    ui.label(paragraph);
                 }
-                ui.scope(|ui| {
-                    ui.visuals_mut().widgets.inactive.fg_stroke.color = palette(ui).error;
-                    if button::secondary(self.action).show(ui).clicked() {
-                        answer = Some(true);
+                ui.add_space(space::M);
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    let keep = button::secondary(self.keep).show(ui);
+                    if keep.clicked() {
+                        answer = Some(false);
                     }
+                    ui.scope(|ui| {
+                        ui.visuals_mut().widgets.inactive.fg_stroke.color = palette(ui).error;
+                        if button::secondary(self.action).show(ui).clicked() {
+                            answer = Some(true);
+                        }
+                    });
                 });
             });
         });

@@ -20,14 +20,13 @@ pub(crate) enum Answer {
 /// Draws `problem`, with a button called `action` when there is something to do from here.
 pub(crate) fn show(ui: &mut Ui, problem: &Problem, action: Option<&str>) -> Option<Answer> {
     let mut answer = None;
-    panel(ui, problem, |ui| {
+    panel(ui, problem, true, |ui| {
         if let Some(action) = action {
             ui.add_space(space::XS);
             if button::secondary(action).show(ui).clicked() {
                 answer = Some(Answer::Act);
             }
         }
-        true
     })
     .then_some(Answer::Dismiss)
     .or(answer)
@@ -35,29 +34,24 @@ pub(crate) fn show(ui: &mut Ui, problem: &Problem, action: Option<&str>) -> Opti
 
 /// Draws `problem` as a fact that stays, with whatever can be done about it below.
 pub(crate) fn fixed(ui: &mut Ui, problem: &Problem, actions: impl FnOnce(&mut Ui)) {
-    panel(ui, problem, |ui| {
-        actions(ui);
-        false
-    });
+    panel(ui, problem, false, actions);
 }
 
-/// The panel; `actions` says whether it can be dismissed, and the result whether it was.
-fn panel(ui: &mut Ui, problem: &Problem, actions: impl FnOnce(&mut Ui) -> bool) -> bool {
+/// The panel; returns whether it was dismissed.
+fn panel(ui: &mut Ui, problem: &Problem, can_close: bool, actions: impl FnOnce(&mut Ui)) -> bool {
     let palette = palette(ui);
     let mut dismissed = false;
     card::callout(ui, palette.error_soft, |ui| {
         ui.horizontal_top(|ui| {
             icon::show(ui, ICON_ERROR, 20.0, palette.error);
-            let close_width = theme::size::CONTROL + space::S;
-            let can_close = ui
-                .vertical(|ui| {
-                    ui.set_width(ui.available_width() - close_width);
-                    ui.label(theme::strong(&problem.title).color(palette.error));
-                    ui.label(&problem.cause);
-                    ui.label(theme::secondary(ui, &problem.next_step));
-                    actions(ui)
-                })
-                .inner;
+            let close_width = if can_close { theme::size::CONTROL + space::S } else { 0.0 };
+            ui.vertical(|ui| {
+                ui.set_width(ui.available_width() - close_width);
+                ui.label(theme::strong(&problem.title).color(palette.error));
+                ui.label(&problem.cause);
+                ui.label(theme::secondary(ui, &problem.next_step));
+                actions(ui);
+            });
             dismissed = can_close && button::icon_only(ui, ICON_CLOSE, "Dismiss").clicked();
         });
     });

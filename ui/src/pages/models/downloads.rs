@@ -127,7 +127,7 @@ fn card_ui(ui: &mut Ui, shared: &mut Shared, download: &Download) -> Option<Pres
     if !matches!(download.phase, DownloadPhase::Done { .. }) {
         let share = (total > 0).then(|| done as f32 / total as f32);
         // Only what moves may look as if it did.
-        let share = if download.is_active() { share } else { share.or(Some(0.0)) };
+        let share = if download.phase == DownloadPhase::Running { share } else { share.or(Some(0.0)) };
         let width = ui.available_width();
         progress::bar(ui, share, width, &format!("Progress of {}", download.order.repo.id));
     }

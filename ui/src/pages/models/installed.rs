@@ -5,7 +5,7 @@ mod removal;
 
 use std::path::{Path, PathBuf};
 
-use egui::{Align, Label, Layout, Sense, Ui};
+use egui::{Align, Label, Layout, Ui};
 use egui_extras::Column;
 use egui_material_icons::icons::{ICON_CHECK, ICON_DEPLOYED_CODE, ICON_ERROR, ICON_LINK_OFF, ICON_PENDING};
 use tiller_protocol::asset::{Asset, AssetKind, AssetState};
@@ -145,18 +145,18 @@ impl Installed {
     fn table(&mut self, ui: &mut Ui, shared: &Shared, chosen: Option<&Path>) {
         let Some(library) = shared.assets.library() else { return };
         let is_wide = ui.available_width() >= WIDE;
-        let mut columns = vec![Column::remainder().at_least(150.0).clip(true), Column::exact(64.0)];
+        let mut columns = vec![Column::remainder().at_least(160.0).clip(true), Column::exact(76.0)];
         let mut heads = vec![("Name", ""), ("Size", "Bytes of its files")];
         if is_wide {
-            columns.extend([Column::exact(62.0), Column::exact(84.0)]);
+            columns.extend([Column::exact(74.0), Column::exact(96.0)]);
             heads.push(("Format", "Number format of the weights as stored"));
             heads.push(("Shape", "Blocks \u{00d7} residual width; latents of an SAE"));
         }
-        columns.push(Column::exact(96.0));
+        columns.push(Column::exact(108.0));
         heads.push(("Last used", "When it was last opened"));
         let now = shared.now(ui);
         let mut clicked = None;
-        let mut builder = table::builder(ui, "installed", &columns).sense(Sense::click());
+        let mut builder = table::clickable(ui, "installed", &columns);
         if std::mem::take(&mut self.scroll_to_selected) {
             let row = self.rows.indices.iter().position(|index| Some(library.assets[*index].path.as_path()) == chosen);
             if let Some(row) = row {
@@ -173,7 +173,7 @@ impl Installed {
                 body.rows(table::ROW, self.rows.indices.len(), |mut row| {
                     let Some(asset) = library.assets.get(self.rows.indices[row.index()]) else { return };
                     row.set_selected(chosen == Some(asset.path.as_path()));
-                    row.col(|ui| name_cell(ui, shared, asset));
+                    row.col(|ui| table::padded(ui, |ui| name_cell(ui, shared, asset)));
                     row.col(|ui| cell(ui, bytes(asset.bytes)));
                     if is_wide {
                         row.col(|ui| cell(ui, asset.dtype.as_deref().unwrap_or("\u{2013}")));
@@ -183,7 +183,8 @@ impl Installed {
                     let response = row.response();
                     let name = format!("Show {}", asset.name);
                     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &name));
-                    if response.clicked() {
+                    // Tab and the arrow keys go from row to row, and what has the focus is shown.
+                    if response.clicked() || response.gained_focus() {
                         clicked = Some(asset.path.clone());
                     }
                 });
@@ -217,7 +218,9 @@ fn nothing(ui: &mut Ui) -> Option<Ask> {
 }
 
 fn cell(ui: &mut Ui, text: impl Into<String>) {
-    ui.add(Label::new(theme::mono(text).color(palette(ui).text)).selectable(false).truncate());
+    table::padded(ui, |ui| {
+        ui.add(Label::new(theme::mono(text).color(palette(ui).text)).selectable(false).truncate());
+    });
 }
 
 /// Badges stand at the right end, so that a long name never pushes them out.

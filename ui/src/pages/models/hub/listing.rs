@@ -44,7 +44,15 @@ impl Order {
             }
         });
         let taken = listing.choices.iter().find(|choice| Some(&choice.id) == self.wanted.as_ref());
-        let Some(taken) = taken.or_else(|| listing.choices.first()) else { return None };
+        let Some(taken) = taken.or_else(|| listing.choices.first()) else {
+            // An obstacle has said why already.
+            if listing.obstacle.is_none() {
+                ui.add_space(space::S);
+                let text = "Nothing in it is a model or an SAE that Tiller can open.";
+                ui.label(theme::secondary(ui, text));
+            }
+            return None;
+        };
         ui.add_space(space::S);
         card::titled(ui, "What to download", |ui| {
             if let Some(other) = choices::show(ui, &listing.choices, &taken.id, &mut self.query) {

@@ -40,7 +40,10 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared, asset: &Asset, parts: &mut 
             match shared.check_of(&source) {
                 Some(check) => fit::memory(ui, check),
                 None => {
-                    ui.spinner();
+                    ui.horizontal(|ui| {
+                        ui.spinner();
+                        ui.label(theme::secondary(ui, "Working out what it takes\u{2026}"));
+                    });
                 }
             }
         }
@@ -157,6 +160,8 @@ fn verification(ui: &mut Ui, shared: &mut Shared, asset: &Asset) {
         return;
     }
     match shared.assets.outcome_of(&asset.path) {
+        // What is damaged stands above as its state, once the library knows.
+        Some(Ok(verdict)) if !verdict.bad.is_empty() && matches!(asset.state, AssetState::Broken(_)) => {}
         Some(Ok(verdict)) => verdict_ui(ui, verdict),
         Some(Err(failed)) => problem::fixed(ui, failed, |_| {}),
         None => {}
@@ -221,6 +226,7 @@ fn facts(ui: &mut Ui, shared: &Shared, asset: &Asset) {
     let hash = asset.hash.clone().unwrap_or_else(|| "known once it was opened or verified".to_owned());
     push("Weights hash", Some(hash));
     push("Last used", Some(last_used(asset, shared.now(ui))));
+    ui.spacing_mut().item_spacing.y = 2.0;
     for (name, value) in &facts {
         stat::row(ui, 20.0, |ui| {
             stat::named(ui, name, 104.0);
