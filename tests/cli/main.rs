@@ -4,6 +4,7 @@ mod codes;
 mod demo;
 mod gguf;
 mod goldens;
+mod limits;
 mod model;
 mod templates;
 

@@ -3,6 +3,8 @@
 use candle_core::{DType, Device};
 use tiller_protocol::model::{DeviceChoice, DtypeChoice};
 
+#[cfg(any(feature = "cuda", feature = "metal"))]
+use crate::error::without_backtrace;
 use crate::error::{EngineError, Result};
 use crate::keep::Keep;
 use crate::memory::Runs;
@@ -90,7 +92,7 @@ pub fn label(device: &Device) -> String {
 fn cuda(index: usize) -> Result<Device> {
     let name = format!("cuda:{index}");
     let found = guarded(|| Device::new_cuda(index)).ok_or_else(|| no_device(&name, NO_DRIVER))?;
-    found.map_err(|error| no_device(&name, &error.to_string()))
+    found.map_err(|error| no_device(&name, &without_backtrace(error).to_string()))
 }
 
 #[cfg(feature = "cuda")]
@@ -142,7 +144,7 @@ fn cuda_names() -> Vec<String> {
 
 #[cfg(feature = "metal")]
 fn metal() -> Result<Device> {
-    Device::new_metal(0).map_err(|error| no_device("metal", &error.to_string()))
+    Device::new_metal(0).map_err(|error| no_device("metal", &without_backtrace(error).to_string()))
 }
 
 #[cfg(feature = "metal")]

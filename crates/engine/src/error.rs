@@ -153,8 +153,16 @@ impl From<candle_core::Error> for EngineError {
     fn from(error: candle_core::Error) -> Self {
         match out_of_memory(&error) {
             Some(device) => Self::OutOfMemory { device: device.to_owned(), needed: None, free: None },
-            None => Self::Candle(error),
+            None => Self::Candle(without_backtrace(error)),
         }
+    }
+}
+
+/// The error itself: with `RUST_BACKTRACE` set, the tensor library prints its frames in the middle of the message.
+pub(crate) fn without_backtrace(error: candle_core::Error) -> candle_core::Error {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => without_backtrace(*inner),
+        error => error,
     }
 }
 
@@ -206,6 +214,10 @@ mod tests {
             );
         }
         assert!(matches!(EngineError::from(cuda("CUDA_ERROR_ILLEGAL_ADDRESS")), EngineError::Candle(_)));
+        let backtrace = Box::new(std::backtrace::Backtrace::force_capture());
+        let inner = Box::new(cuda("CUDA_ERROR_ILLEGAL_ADDRESS"));
+        let told = EngineError::from(candle_core::Error::WithBacktrace { inner, backtrace }).to_string();
+        assert!(told.contains("ILLEGAL") && told.lines().count() == 1, "{told}");
         let shape = candle_core::Error::Msg("out of memory of shapes".to_owned());
         assert!(matches!(EngineError::from(shape), EngineError::Candle(_)), "only a device runs out of memory");
     }

@@ -6,8 +6,10 @@ use candle_core::Tensor;
 
 use crate::cache::{KvCache, KvPart};
 use crate::config::BlockParams;
+use crate::device;
 use crate::edit::PreparedEdits;
 use crate::error::{EngineError, Result};
+use crate::memory::{self, Pass};
 use crate::model::{EarlyExit, Model, Output, Request};
 use crate::ops::attention::{Attention, Heads};
 use crate::ops::rope::{Rope, Rotation};
@@ -40,6 +42,7 @@ impl Model {
     pub fn forward(&self, request: &Request<'_>) -> Result<Output> {
         let last_block = self.checked(request)?;
         let mut shared = self.shared(Plan::new(request.tree, request.caches, self.config.context_len)?);
+        self.room_for(request, &shared.plan, last_block)?;
         let mut edits = PreparedEdits::new(request.edits, request.tree, &shared.plan)?;
         let mut x = match request.embeds {
             Some(embeds) => embeds.clone(),
@@ -76,6 +79,23 @@ impl Model {
             Vec::new()
         };
         Ok(Output { resid_post: captured.into_iter().flatten().collect(), last: x, caches })
+    }
+
+    /// Asks the system for the room that the pass will take: refused in the middle, it would end the process.
+    fn room_for(&self, request: &Request<'_>, plan: &Plan, last_block: usize) -> Result<()> {
+        if !self.device.is_cpu() {
+            return Ok(());
+        }
+        let is_tracked = request.embeds.is_some_and(Tensor::track_op);
+        let until = request.early.map_or(last_block, |early| early.after_block);
+        let pass = Pass {
+            rows: request.tree.n_tokens(),
+            keys: plan.positions().iter().max().map_or(0, |last| last + 1),
+            captured: request.capture.len(),
+            keeps_cache: request.keep_kv,
+            taped: if is_tracked { until + 1 } else { 0 },
+        };
+        memory::room_for_pass(&self.config, pass, device::runs(&self.device, self.dtype()))
     }
 
     fn shared(&self, plan: Plan) -> Shared {

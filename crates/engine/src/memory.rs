@@ -298,5 +298,47 @@ pub(crate) fn room_for<T>(n: usize) -> Result<()> {
     Ok(())
 }
 
+/// [`room_for`] bytes.
+///
+/// # Errors
+/// [`EngineError::OutOfMemory`] when the system refuses.
+pub fn room_for_bytes(needed: u64) -> Result<()> {
+    room_for::<u8>(usize::try_from(needed).unwrap_or(usize::MAX))
+}
+
+/// What a forward pass is asked for, as far as its memory goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass {
+    /// Rows that go in.
+    pub(crate) rows: usize,
+    /// Tokens of the longest sequence, with what is cached.
+    pub(crate) keys: usize,
+    /// Blocks whose residual stream is kept.
+    pub(crate) captured: usize,
+    /// Keys and values are kept.
+    pub(crate) keeps_cache: bool,
+    /// Blocks that leave their rows on the tape.
+    pub(crate) taped: usize,
+}
+
+/// Below this a pass asks for no room beforehand: single tokens of small models, where the asking would be felt.
+const SMALL: u64 = 32 << 20;
+
+/// Asks for the room of a pass on the processor; accelerators answer for themselves.
+///
+/// # Errors
+/// [`EngineError::OutOfMemory`] when the system refuses.
+pub(crate) fn room_for_pass(config: &ModelConfig, pass: Pass, runs: Runs) -> Result<()> {
+    let cache = if pass.keeps_cache { cache_bytes(config, pass.rows, runs) } else { 0 };
+    let captured = product(&[pass.captured, pass.rows, config.d_model]).saturating_mul(runs.value_bytes);
+    let tape = if pass.taped > 0 {
+        taped_bytes(config, (pass.rows, product(&[pass.rows, pass.taped])), 0, runs)
+    } else {
+        0
+    };
+    let needed = sum(&[pass_bytes(config, pass.rows, pass.keys, runs), cache, captured, tape]);
+    if needed < SMALL { Ok(()) } else { room_for_bytes(needed) }
+}
+
 #[cfg(test)]
 mod tests;

@@ -151,6 +151,8 @@ fn runs_of(loaded: &Loaded) -> Runs {
 fn check(loaded: &Loaded, job: &str, needed: u64, next_step: &str) -> Result<(), Problem> {
     match free_on(loaded.device()) {
         Some(free) if needed > free => Err(problem::no_room(job, needed, free, next_step)),
+        // A limit set on the process, or a system that promises no more than it has, shows only when it is asked.
+        _ if loaded.device().is_cpu() => estimate::room_for_bytes(needed).map_err(|error| problem::engine(&error)),
         _ => Ok(()),
     }
 }
