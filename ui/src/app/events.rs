@@ -105,7 +105,10 @@ impl App {
                     freed => format!("{name} is deleted; {} are free again", bytes(freed)),
                 });
             }
-            Event::Token(state) => shared.assets.token = state,
+            Event::Token(state) => {
+                shared.assets.token = state;
+                self.models.token_known(shared);
+            }
             Event::Stopped { job } => self.ended(job, None),
             Event::Failed { job: Some(job), problem } => self.ended(job, Some(problem)),
             Event::Failed { job: None, problem } => shared.loose_problem = Some(problem),

@@ -91,6 +91,11 @@ impl ModelsPage {
         self.section = section;
     }
 
+    /// The access token has changed.
+    pub(crate) fn token_known(&mut self, shared: &mut Shared) {
+        self.hub.token_known(shared);
+    }
+
     /// A folder or file was made known.
     pub(crate) fn imported(&mut self, kind: AssetKind, path: PathBuf) {
         self.import.clear();

@@ -20,6 +20,8 @@ pub(super) struct Hub {
     text: String,
     asked: Option<RepoRef>,
     token: String,
+    /// A token was sent off; the question is asked again once it is kept.
+    awaits_token: bool,
     order: listing::Order,
 }
 
@@ -33,6 +35,13 @@ impl Hub {
         self.order = listing::Order::new(choice);
         shared.ask_hub(&repo);
         self.asked = Some(repo);
+    }
+
+    /// The token has changed, or it is known whose it is.
+    pub(super) fn token_known(&mut self, shared: &mut Shared) {
+        if let (true, Some(repo)) = (std::mem::take(&mut self.awaits_token), &self.asked) {
+            shared.ask_hub(repo);
+        }
     }
 
     /// Draws the part.
@@ -120,7 +129,7 @@ impl Hub {
             card::titled(ui, "Sign in to the hub", |ui| {
                 sign_in::state_ui(ui, &shared.assets.token);
                 ui.add_space(space::XS);
-                again |= sign_in::token_row(ui, shared, &mut self.token, "Sign in and try again");
+                self.awaits_token |= sign_in::token_row(ui, shared, &mut self.token, "Sign in and try again");
             });
         }
         if let (true, Some(repo)) = (again, self.asked.clone()) {

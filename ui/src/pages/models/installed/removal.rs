@@ -36,10 +36,11 @@ pub(super) fn show(ctx: &Context, shared: &mut Shared, removing: &mut Option<Pat
 /// What removing an asset does to the disk.
 fn consequences(asset: &Asset) -> Vec<String> {
     let path = asset.path.display();
+    let folder = asset.folder.as_ref().unwrap_or(&asset.path).display();
     match (&asset.origin, asset.is_deletable()) {
         (AssetOrigin::Hub { repo, .. }, true) => vec![
             format!("This frees {}.", exact_bytes(asset.bytes)),
-            format!("Its files in {path} are deleted, also for other programs that share this cache."),
+            format!("Its files in {folder} are deleted, also for other programs that use this folder."),
             format!("It can be downloaded again from {}.", repo.id),
         ],
         (_, true) => vec![
