@@ -331,11 +331,8 @@ const SMALL: u64 = 32 << 20;
 pub(crate) fn room_for_pass(config: &ModelConfig, pass: Pass, runs: Runs) -> Result<()> {
     let cache = if pass.keeps_cache { cache_bytes(config, pass.rows, runs) } else { 0 };
     let captured = product(&[pass.captured, pass.rows, config.d_model]).saturating_mul(runs.value_bytes);
-    let tape = if pass.taped > 0 {
-        taped_bytes(config, (pass.rows, product(&[pass.rows, pass.taped])), 0, runs)
-    } else {
-        0
-    };
+    let tape =
+        if pass.taped > 0 { taped_bytes(config, (pass.rows, product(&[pass.rows, pass.taped])), 0, runs) } else { 0 };
     let needed = sum(&[pass_bytes(config, pass.rows, pass.keys, runs), cache, captured, tape]);
     if needed < SMALL { Ok(()) } else { room_for_bytes(needed) }
 }

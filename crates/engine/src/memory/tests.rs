@@ -55,7 +55,8 @@ fn a_pass_beyond_all_memory_is_refused_before_it_begins() {
     let config = config(true);
     let pass = Pass { rows: 64, keys: 64, captured: 1, keeps_cache: true, taped: 2 };
     assert!(room_for_pass(&config, pass, Runs::PROCESSOR).is_ok());
-    for beyond in [Pass { rows: 1 << 50, ..pass }, Pass { captured: 1 << 50, ..pass }, Pass { taped: 1 << 50, ..pass }] {
+    for beyond in [Pass { rows: 1 << 50, ..pass }, Pass { captured: 1 << 50, ..pass }, Pass { taped: 1 << 50, ..pass }]
+    {
         let refused = room_for_pass(&config, beyond, Runs::PROCESSOR).unwrap_err();
         assert!(matches!(refused, EngineError::OutOfMemory { needed: Some(_), .. }), "{beyond:?}: {refused}");
     }
