@@ -30,6 +30,7 @@ pub(crate) use self::order::{Order, known_to_others};
 pub use self::scan::{CachedFile, CachedRepo, CachedRevision, MissingFile};
 use crate::error::HubError;
 use crate::fetch::journal;
+use crate::home;
 use crate::listing::{RemoteFile, Sum};
 
 /// Beginning of the name of a model repository's folder.
@@ -58,24 +59,11 @@ impl Store {
     ///
     /// `var` reads an environment variable.
     pub fn usual_root(var: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-        let read = |name: &str| var(name).filter(|value| !value.is_empty());
-        let home = || read("HOME").or_else(|| read("USERPROFILE")).map(PathBuf::from);
-        let path = |text: String| match text.strip_prefix('~') {
-            Some("") => home(),
-            Some(rest) if rest.starts_with(['/', '\\']) => home().map(|home| home.join(&rest[1..])),
-            _ => Some(PathBuf::from(text)),
-        };
-        if let Some(cache) = read("HF_HUB_CACHE").or_else(|| read("HUGGINGFACE_HUB_CACHE")) {
-            return path(cache);
+        let cache = home::read(var, "HF_HUB_CACHE").or_else(|| home::read(var, "HUGGINGFACE_HUB_CACHE"));
+        match cache {
+            Some(cache) => home::expand(var, &cache),
+            None => home::folder(var).map(|folder| folder.join("hub")),
         }
-        if let Some(hub_home) = read("HF_HOME") {
-            return path(hub_home).map(|hub_home| hub_home.join("hub"));
-        }
-        let cache = match read("XDG_CACHE_HOME") {
-            Some(cache) => path(cache)?,
-            None => home()?.join(".cache"),
-        };
-        Some(cache.join("huggingface").join("hub"))
     }
 
     /// The folder.
