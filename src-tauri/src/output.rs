@@ -19,6 +19,8 @@ pub(crate) enum Ended {
     Done,
     /// The user stopped it; what it had is kept.
     Stopped,
+    /// It did all it was asked, and what it found is that something is wrong.
+    Found,
 }
 
 impl Ended {
@@ -32,6 +34,7 @@ impl Ended {
         match self {
             Self::Done => ExitCode::SUCCESS,
             Self::Stopped => ExitCode::from(STOPPED),
+            Self::Found => ExitCode::FAILURE,
         }
     }
 }
@@ -46,6 +49,21 @@ pub(crate) fn result(value: &impl Serialize, text: &str, json: bool) -> Result<(
         to_stdout(&format!("{document}\n"))
     } else {
         to_stdout(text)
+    }
+}
+
+/// Bytes in thousands of millions with as many decimals as fit a column.
+pub(crate) fn gigabytes(bytes: u64) -> String {
+    let value = bytes as f64 / 1e9;
+    if value < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") }
+}
+
+/// Bytes in the unit that fits.
+pub(crate) fn amount(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{} GB", gigabytes(bytes)),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use eframe::{CreationContext, NativeOptions};
 use tiller_protocol::problem::Problem;
-use tiller_studio::{Studio, StudioOptions};
+use tiller_studio::{HubOptions, Studio, StudioOptions};
 use tiller_ui::App;
 
 use crate::cli::{Cli, Renderer};
@@ -93,6 +93,7 @@ fn share(cli: &Cli, started: Instant) -> Result<Shared, Problem> {
         device: chosen(cli.global.device),
         dtype: chosen(cli.global.dtype),
         template: cli.global.template(),
+        hub: HubOptions { offline: cli.global.offline, ..HubOptions::default() },
     };
     let studio = Studio::open(&options, Arc::new(wake))?;
     let workspace = studio.workspace().to_path_buf();

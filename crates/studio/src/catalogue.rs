@@ -8,7 +8,8 @@ use serde::Deserialize;
 use tiller_engine::config::ModelConfig;
 use tiller_engine::device;
 use tiller_engine::memory::{Format, Runs, n_params, weights_bytes};
-use tiller_protocol::asset::{AssetKind, CatalogueEntry, Gate, RepoRef, ShapeNeed, WeightsIn};
+use tiller_hub::reference;
+use tiller_protocol::asset::{AssetKind, CatalogueEntry, Gate, ShapeNeed, WeightsIn};
 use tiller_protocol::message::Event;
 use tiller_protocol::model::DeviceChoice;
 use tiller_protocol::problem::Problem;
@@ -154,7 +155,7 @@ fn model(listed: ListedModel) -> Result<CatalogueEntry, String> {
     Ok(CatalogueEntry {
         name: listed.name,
         kind: AssetKind::Model,
-        repo: repo(&listed.hub)?,
+        repo: reference::parse(&listed.hub).map_err(|error| error.to_string())?,
         choice: listed.choice,
         licence: listed.licence,
         gate: listed.gate,
@@ -170,7 +171,7 @@ fn sae(listed: ListedSae) -> Result<CatalogueEntry, String> {
     Ok(CatalogueEntry {
         name: listed.name,
         kind: AssetKind::Sae,
-        repo: repo(&listed.hub)?,
+        repo: reference::parse(&listed.hub).map_err(|error| error.to_string())?,
         choice: listed.choice,
         licence: listed.licence,
         gate: listed.gate,
@@ -180,11 +181,6 @@ fn sae(listed: ListedSae) -> Result<CatalogueEntry, String> {
         note: listed.note,
         is_own: false,
     })
-}
-
-fn repo(text: &str) -> Result<RepoRef, String> {
-    let (id, revision) = text.split_once('@').map_or((text, None), |(id, revision)| (id, Some(revision.to_owned())));
-    Ok(RepoRef { id: id.to_owned(), revision })
 }
 
 #[cfg(test)]

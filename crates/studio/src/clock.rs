@@ -4,6 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECS_PER_DAY: u64 = 86_400;
 
+/// Seconds since 1970.
+pub(crate) fn secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// `YYYYMMDD-HHMMSS` in universal time: sorts by time and is a plain file name.
 pub(crate) fn stamp(time: SystemTime) -> String {
     let secs = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -66,6 +66,10 @@ impl Engine {
         if matches!(end, Event::DiscoveryDone { .. }) {
             io_thread::post_runs(&shared);
         }
+        if matches!(end, Event::ModelReady { .. }) {
+            // Its hash and the time of its last use are news.
+            shared.ask_for_assets();
+        }
     }
 
     fn carry_out(&mut self, job: JobId, command: Command, sink: &mut EventSink<'_>) -> Result<Event, Problem> {
@@ -114,7 +118,8 @@ impl Engine {
         sink: &mut EventSink<'_>,
     ) -> Result<Event, Problem> {
         let shared = Arc::clone(&self.shared);
-        let plan = models::plan(source, &shared.assets, shared.choice(), &shared.held())?;
+        let plan = models::plan(source, shared.sources(), shared.choice(), &shared.held())?;
+        let _opening = shared.open_files(&plan.dir);
         if !options.anyway && !plan.check.fits() {
             // The window learns why, so that it can offer to load it anyway.
             shared.outbox.post(Event::ModelChecked { source: source.clone(), check: Ok(Box::new(plan.check.clone())) });
@@ -122,9 +127,9 @@ impl Engine {
             self.unload_for_room();
         }
         let options = LoadOptions { template: shared.template_options(options.template), ..options };
-        let loaded = models::load(&plan, &shared.assets, options, sink)?;
+        let loaded = models::load(&plan, shared.sources(), options, sink)?;
         let info = Box::new(loaded.info.clone());
-        shared.set_held(Held { device: info.device.clone(), bytes: info.weights_bytes });
+        shared.set_held(Held { device: info.device.clone(), bytes: info.weights_bytes, path: plan.dir.clone() });
         // Only now: a model that cannot be loaded does not cost the one that is there, if both fit.
         self.loaded = Some(loaded);
         Ok(Event::ModelReady { job, info })
@@ -176,7 +181,8 @@ fn edits(loaded: &Loaded, shared: &Shared, steering: Option<Steering>) -> Result
     Ok(vec![(names.join(", "), edits)])
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> String {
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason given".to_owned())
 }

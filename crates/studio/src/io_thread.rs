@@ -11,6 +11,7 @@ use tiller_protocol::problem::Problem;
 use tiller_protocol::steering::VectorId;
 
 use crate::catalogue;
+use crate::installed;
 use crate::models;
 use crate::problem;
 use crate::studio::Shared;
@@ -38,7 +39,7 @@ fn carry_out(shared: &Shared, command: Command) -> Result<(), Problem> {
     match command {
         Command::Refresh => refresh(shared),
         Command::CheckModel(source) => {
-            let plan = models::plan(&source, &shared.assets, shared.choice(), &shared.held());
+            let plan = models::plan(&source, shared.sources(), shared.choice(), &shared.held());
             let check = plan.map(|plan| Box::new(plan.check));
             shared.outbox.post(Event::ModelChecked { source, check });
         }
@@ -67,6 +68,20 @@ fn carry_out(shared: &Shared, command: Command) -> Result<(), Problem> {
         Command::RestoreVector(id) => {
             workspace.restore_vector(&id)?;
             post_vectors(shared);
+        }
+        Command::ListAssets => installed::post(shared),
+        Command::AddFolder(path) => {
+            let kept = shared.installed.add_folder(&path)?;
+            shared.outbox.post(Event::Notice(format!("Looking into {}", kept.display())));
+            installed::post(shared);
+        }
+        Command::ForgetFolder(path) => {
+            shared.installed.forget_folder(&path)?;
+            installed::post(shared);
+        }
+        Command::ChooseFolder(path) => {
+            shared.installed.choose_folder(&path)?;
+            installed::post(shared);
         }
         // Everything else goes to the engine or acts at once; `Studio::send` sees to that.
         _ => {}

@@ -2,11 +2,8 @@
 
 mod plan;
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
 use tiller_engine::sae::Sae;
 use tiller_engine::template::SystemRole;
 use tiller_engine::{Device, Model, device, load};
@@ -14,13 +11,20 @@ use tiller_protocol::model::{LoadOptions, ModelInfo, ModelSource};
 use tiller_protocol::problem::Problem;
 
 use crate::assets::Assets;
+use crate::installed::{Installed, Stamp, WeightSum};
 use crate::jobs::Sink;
-use crate::problem;
+use crate::{clock, problem};
 
 pub(crate) use plan::{Held, Plan, plan};
 
-/// Bytes hashed between two looks at the stop flag.
-const HASH_CHUNK: usize = 1 << 20;
+/// Where models are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sources<'a> {
+    /// What ships with Tiller, or why it is not there.
+    pub(crate) assets: &'a Result<Assets, Problem>,
+    /// What is installed.
+    pub(crate) installed: &'a Installed,
+}
 
 /// A model with what belongs to it.
 #[derive(Debug)]
@@ -33,13 +37,14 @@ pub(crate) struct Loaded {
     pub(crate) sae: Option<Sae>,
 }
 
-/// Loads a model as planned. Progress is counted in bytes: half for the hash, half for the weights.
+/// Loads a model as planned. Progress is counted in bytes: half for the hash, unless it is known, half for the weights.
 ///
 /// # Errors
-/// A model that is broken or, without [`LoadOptions::anyway`], does not fit the memory; or a stop.
+/// A model that is broken, that changes meanwhile or, without [`LoadOptions::anyway`], does not fit the memory; or a
+/// stop.
 pub(crate) fn load(
     plan: &Plan,
-    assets: &Result<Assets, Problem>,
+    sources: Sources<'_>,
     options: LoadOptions,
     sink: &mut dyn Sink,
 ) -> Result<Loaded, Problem> {
@@ -47,20 +52,41 @@ pub(crate) fn load(
     if !options.anyway && !check.fits() {
         return Err(problem::does_not_fit(check));
     }
+    sink.check()?;
     let files = load::weight_files(dir).map_err(|error| problem::engine(&error))?;
-    let hash = hash(&files, sink)?;
+    let stamp = Stamp::of(&files);
+    let known = sources.installed.known_hash(dir, &stamp);
+    let sum = match &known {
+        Some(_) => None,
+        None => Some(WeightSum::of(&files, &mut |done, total| {
+            sink.check()?;
+            sink.step(done as usize, 2 * total as usize, "bytes");
+            Ok(())
+        })?),
+    };
     let mut progress = |done: u64, total: u64| {
-        sink.step((total + done) as usize, 2 * total as usize, "bytes");
+        let before = if sum.is_some() { total } else { 0 };
+        sink.step((before + done) as usize, (before + total) as usize, "bytes");
         !sink.is_stopped()
     };
     let mut model = load::model(dir, device, *keep, &mut progress).map_err(|error| problem::engine(&error))?;
     model.set_template_options(options.template);
-    let sae = match (&check.source, assets) {
+    let sae = match (&check.source, sources.assets) {
         (ModelSource::Demo, Ok(assets)) if assets.demo_sae().join("cfg.json").is_file() => {
             Some(Sae::load(&assets.demo_sae(), device).map_err(|error| problem::engine(&error))?)
         }
         _ => None,
     };
+    sink.check()?;
+    // Hash and weights were read one after the other: they are of the same files only if nothing was written meanwhile.
+    if Stamp::of(&files) != stamp {
+        return Err(problem::changed_while_loading(dir));
+    }
+    if let Err(problem) = sources.installed.remember_use(dir, &stamp, sum.as_ref(), clock::secs()) {
+        // It costs another look at the files the next time, and no more.
+        log::warn!("{problem}");
+    }
+    let hash = known.or_else(|| sum.map(|sum| sum.hash)).unwrap_or_default();
     let info = info(&check.source, dir, &model, sae.as_ref(), hash);
     Ok(Loaded { model, info, sae })
 }
@@ -68,56 +94,25 @@ pub(crate) fn load(
 /// The folder of a source, or its GGUF file.
 ///
 /// # Errors
-/// A folder or file that is not there, or a hub model that is not in the local cache.
-pub(crate) fn folder(source: &ModelSource, assets: &Result<Assets, Problem>) -> Result<PathBuf, Problem> {
+/// A folder or file that is not there, or a hub model that is in none of the storage folders.
+pub(crate) fn folder(source: &ModelSource, sources: Sources<'_>) -> Result<PathBuf, Problem> {
     match source {
-        ModelSource::Demo => assets.as_ref().map(Assets::demo_model).map_err(Clone::clone),
+        ModelSource::Demo => sources.assets.as_ref().map(Assets::demo_model).map_err(Clone::clone),
         ModelSource::Folder(path) if path.is_dir() || is_gguf(path) => Ok(path.clone()),
         ModelSource::Folder(dir) => Err(problem::no_folder(dir)),
-        ModelSource::Hub(id) => {
-            let cache = hf_hub::Cache::from_env();
-            let config = cache.model(id.clone()).get("config.json");
-            config
-                .and_then(|path| path.parent().map(Path::to_owned))
-                .ok_or_else(|| problem::not_in_cache(id, cache.path()))
-        }
+        ModelSource::Hub(id) => sources.installed.hub_model(id),
     }
-}
-
-/// The SHA-256 of files in their order, first 16 hex digits.
-///
-/// # Errors
-/// A file that cannot be read, or a stop.
-fn hash(files: &[PathBuf], sink: &mut dyn Sink) -> Result<String, Problem> {
-    let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |meta| meta.len());
-    let total: u64 = files.iter().map(size).sum();
-    let mut done = 0;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; HASH_CHUNK];
-    for path in files {
-        let mut file = File::open(path).map_err(|error| problem::read_failed(path, &error))?;
-        loop {
-            sink.check()?;
-            let n = file.read(&mut buffer).map_err(|error| problem::read_failed(path, &error))?;
-            if n == 0 {
-                break;
-            }
-            hasher.update(&buffer[..n]);
-            done += n as u64;
-            sink.step(done as usize, 2 * total as usize, "bytes");
-        }
-    }
-    let digest = hasher.finalize();
-    let head = digest.iter().take(8).fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
-    Ok(format!("{head:016x}"))
 }
 
 /// Name for people.
 fn name(source: &ModelSource, dir: &Path) -> String {
     match source {
         ModelSource::Demo => "Tiller demo".to_owned(),
-        ModelSource::Hub(id) => id.rsplit('/').next().unwrap_or(id).to_owned(),
-        ModelSource::Folder(_) => {
+        ModelSource::Hub(id) if !is_gguf(dir) => {
+            let id = id.split_once('@').map_or(id.as_str(), |(id, _)| id);
+            id.rsplit('/').next().unwrap_or(id).to_owned()
+        }
+        ModelSource::Hub(_) | ModelSource::Folder(_) => {
             let name = dir.file_name().map_or_else(|| "model".to_owned(), |n| n.to_string_lossy().into_owned());
             if is_gguf(dir) { gguf_stem(&name).to_owned() } else { name }
         }
@@ -130,7 +125,7 @@ fn is_gguf(path: &Path) -> bool {
 }
 
 /// The name of a GGUF file without its ending and without `-00001-of-00003`.
-fn gguf_stem(name: &str) -> &str {
+pub(crate) fn gguf_stem(name: &str) -> &str {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
     match stem.rsplit_once("-of-") {
@@ -184,6 +179,16 @@ impl Loaded {
 }
 
 #[cfg(test)]
+impl Sources<'static> {
+    /// What ships, and nothing installed beside it.
+    pub(crate) fn shipped() -> Self {
+        static SHIPPED: std::sync::OnceLock<(Result<Assets, Problem>, Installed)> = std::sync::OnceLock::new();
+        let (assets, installed) = SHIPPED.get_or_init(|| (Assets::find(), Installed::nothing()));
+        Self { assets, installed }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use tiller_protocol::model::{DeviceChoice, DtypeChoice};
 
@@ -192,10 +197,9 @@ mod tests {
 
     #[test]
     fn the_demo_model_loads() {
-        let assets = Assets::find();
-        let choice = (DeviceChoice::Cpu, DtypeChoice::Auto);
-        let plan = plan(&ModelSource::Demo, &assets, choice, &Held::default()).unwrap();
-        let loaded = load(&plan, &assets, LoadOptions::default(), &mut Quiet::default()).unwrap();
+        let (sources, choice) = (Sources::shipped(), (DeviceChoice::Cpu, DtypeChoice::Auto));
+        let plan = plan(&ModelSource::Demo, sources, choice, &Held::default()).unwrap();
+        let loaded = load(&plan, sources, LoadOptions::default(), &mut Quiet::default()).unwrap();
         assert_eq!(loaded.info.hash.len(), 16);
         assert!(loaded.info.has_chat_template && loaded.info.n_sae_latents > 0);
         assert_eq!((loaded.info.n_layers, loaded.info.dtype.as_str()), (6, "f32"));
@@ -203,23 +207,22 @@ mod tests {
 
     #[test]
     fn a_model_that_does_not_fit_is_refused_unless_it_is_wanted_anyway() {
-        let assets = Assets::find();
-        let choice = (DeviceChoice::Cpu, DtypeChoice::Auto);
-        let mut plan = plan(&ModelSource::Demo, &assets, choice, &Held::default()).unwrap();
+        let (sources, choice) = (Sources::shipped(), (DeviceChoice::Cpu, DtypeChoice::Auto));
+        let mut plan = plan(&ModelSource::Demo, sources, choice, &Held::default()).unwrap();
         plan.check.free_bytes = Some(plan.check.need.to_chat() - 1);
-        let refused = load(&plan, &assets, LoadOptions::default(), &mut Quiet::default()).unwrap_err();
+        let refused = load(&plan, sources, LoadOptions::default(), &mut Quiet::default()).unwrap_err();
         assert_eq!(refused, problem::does_not_fit(&plan.check));
         let options = LoadOptions { anyway: true, ..LoadOptions::default() };
-        assert!(load(&plan, &assets, options, &mut Quiet::default()).is_ok());
+        assert!(load(&plan, sources, options, &mut Quiet::default()).is_ok());
     }
 
     #[test]
     fn what_is_not_there_is_told_with_a_way_out() {
-        let assets = Assets::find();
+        let sources = Sources::shipped();
         let hub = ModelSource::Hub("nobody/no-such-model".to_owned());
-        assert!(folder(&hub, &assets).unwrap_err().next_step.contains("hf download nobody/no-such-model"));
+        assert!(folder(&hub, sources).unwrap_err().next_step.contains("tiller model download nobody/no-such-model"));
         let gone = ModelSource::Folder("/no/such/folder".into());
-        assert!(folder(&gone, &assets).unwrap_err().cause.contains("/no/such/folder"));
+        assert!(folder(&gone, sources).unwrap_err().cause.contains("/no/such/folder"));
     }
 
     #[test]
@@ -232,17 +235,5 @@ mod tests {
         ] {
             assert_eq!(gguf_stem(file), name);
         }
-    }
-
-    #[test]
-    fn a_stop_ends_the_hash() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a");
-        std::fs::write(&path, b"abc").unwrap();
-        let files = [path];
-        let mut quiet = Quiet::default();
-        assert_eq!(hash(&files, &mut quiet).unwrap(), "ba7816bf8f01cfea");
-        quiet.stop_after = Some(0);
-        assert_eq!(hash(&files, &mut quiet), Err(problem::stopped()));
     }
 }

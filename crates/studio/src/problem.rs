@@ -4,6 +4,8 @@
 //! [`engine`] and [`discover`]; everything studio itself can meet has a function here, so that the wording can be
 //! read, compared and tested together.
 
+mod hub;
+mod installed;
 mod memory;
 mod weights;
 
@@ -14,6 +16,10 @@ use tiller_discover::DiscoverError;
 use tiller_engine::EngineError;
 use tiller_protocol::problem::Problem;
 
+pub(crate) use hub::{
+    cannot_run, hub, no_choice, no_tokenizer, nothing_to_open, only_pickles, refusal, which_choice,
+};
+pub(crate) use installed::{ambiguous, another_import, behind_a_link, changed_while_loading, damaged, downloading, folder_known, folder_stays, in_use, incomplete, no_room_to_copy, no_storage_folder, not_in_cache, not_installed, not_linked, nothing_at, nothing_in, other_kind, other_sae, outside_folders, pickled, several_forms, several_in, ships_with_tiller};
 pub(crate) use memory::{amount, does_not_fit, no_room};
 
 /// What to do when a calculation fails for a reason that Tiller did not foresee.
@@ -203,6 +209,19 @@ pub(crate) fn settings_kept_aside(reason: &Problem, aside: Option<&std::path::Pa
     Problem::new("The settings were reset", reason.cause.clone(), next_step)
 }
 
+/// A list of downloads that could not be read and was put aside.
+pub(crate) fn downloads_kept_aside(reason: &Problem, aside: Option<&std::path::PathBuf>) -> Problem {
+    let aside = match aside {
+        Some(path) => format!("The old list is kept in {}.", path.display()),
+        None => "The old list could not be moved aside; the next download replaces it.".to_owned(),
+    };
+    Problem::new(
+        "The list of downloads could not be read",
+        reason.cause.clone(),
+        format!("Start the downloads again; they go on from what is on the disk. {aside}"),
+    )
+}
+
 /// Another window works in the workspace.
 pub(crate) fn workspace_in_use(root: &Path) -> Problem {
     Problem::new(
@@ -341,18 +360,6 @@ pub(crate) fn no_assets(tried: &[std::path::PathBuf]) -> Problem {
         "The files that ship with Tiller are missing",
         format!("No folder with demo/model was found; looked in {}.", places.join(", ")),
         "Install Tiller again, or set TILLER_ASSETS to the folder assets of its source.",
-    )
-}
-
-/// A hub model that is not in the local cache.
-pub(crate) fn not_in_cache(id: &str, cache: &Path) -> Problem {
-    Problem::new(
-        "The model is not on this computer",
-        format!("The hub cache {} holds no {id}, and this version does not download.", cache.display()),
-        format!(
-            "Fetch it with \u{201c}hf download {id}\u{201d}, or give the path of a folder that holds config.json, \
-             tokenizer.json and the safetensors files."
-        ),
     )
 }
 

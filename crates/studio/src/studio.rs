@@ -17,18 +17,21 @@ use tiller_protocol::problem::Problem;
 use tiller_protocol::settings::AppSettings;
 
 use crate::assets::Assets;
+use crate::files_thread::FileJobs;
+use crate::installed::{Installed, is_same};
 use crate::library::Library;
 use crate::live::LiveSteering;
-use crate::models::Held;
+use crate::models::{Held, Sources};
+use crate::net::{self, HubOptions, Net, Order};
 use crate::outbox::{Outbox, Wake};
 use crate::workspace::Workspace;
-use crate::{engine_thread, io_thread, problem};
+use crate::{engine_thread, files_thread, io_thread, problem};
 
 /// Commands that may wait for the io thread.
 const IO_QUEUE: usize = 1024;
 
 /// How the application is started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct StudioOptions {
     /// Workspace folder; the platform's data folder when absent.
     pub workspace: Option<PathBuf>,
@@ -38,6 +41,8 @@ pub struct StudioOptions {
     pub dtype: Option<DtypeChoice>,
     /// What chat templates are told; what it leaves open, the settings say.
     pub template: TemplateOptions,
+    /// How the hub is reached and where its files are kept.
+    pub hub: HubOptions,
 }
 
 /// The application without a window.
@@ -45,6 +50,8 @@ pub struct Studio {
     shared: Arc<Shared>,
     engine: Option<Sender<Command>>,
     io: Option<Sender<Command>>,
+    files: Option<Sender<Command>>,
+    net: Option<Sender<Order>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -56,6 +63,12 @@ pub(crate) struct Shared {
     pub(crate) workspace: Workspace,
     /// Shipped files, or why there are none.
     pub(crate) assets: Result<Assets, Problem>,
+    /// Models and SAEs on this machine.
+    pub(crate) installed: Installed,
+    /// Work on their files.
+    pub(crate) file_jobs: FileJobs,
+    /// The hub.
+    pub(crate) net: Net,
     /// Personas.
     pub(crate) library: Library,
     /// Steering of replies.
@@ -68,6 +81,19 @@ pub(crate) struct Shared {
     template: TemplateOptions,
     current: Mutex<Option<Current>>,
     held: Mutex<Held>,
+    /// Files of the model that is being loaded.
+    opening: Mutex<Option<PathBuf>>,
+    /// Asks the io thread for the list of assets; gone when Tiller ends, so that the thread does.
+    io: Mutex<Option<Sender<Command>>>,
+}
+
+/// While it lives, the files of a model are known to be read.
+pub(crate) struct Opening<'a>(&'a Mutex<Option<PathBuf>>);
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// The job that runs or is about to.
@@ -135,6 +161,34 @@ impl Shared {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
     }
 
+    /// Notes that a model's files are being read.
+    pub(crate) fn open_files(&self, path: &Path) -> Opening<'_> {
+        *self.opening.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
+        Opening(&self.opening)
+    }
+
+    /// Whether a model's files belong to the loaded model, or to the one that is being loaded.
+    pub(crate) fn is_in_use(&self, path: &Path) -> bool {
+        let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // A GGUF file may have been opened by its folder.
+        let is_meant = |used: &Path| [Some(path), path.parent()].into_iter().flatten().any(|path| is_same(path, used));
+        is_meant(&self.held().path) || opening.is_some_and(|used| is_meant(&used))
+    }
+
+    /// Where models are looked for.
+    pub(crate) fn sources(&self) -> Sources<'_> {
+        Sources { assets: &self.assets, installed: &self.installed }
+    }
+
+    /// Lets the list of assets be sent soon.
+    pub(crate) fn ask_for_assets(&self) {
+        // A full queue holds such an order already, or one after which the window asks itself.
+        let io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(error)) = io.as_ref().map(|io| io.try_send(Command::ListAssets)) {
+            log::debug!("the list of assets is not sent: {error}");
+        }
+    }
+
     /// Neutral user texts.
     ///
     /// # Errors
@@ -159,10 +213,14 @@ impl Studio {
         let shipped = assets.as_ref().ok().map(Assets::personas);
         let library = Library::new(shipped.into_iter().chain([workspace.personas()]).collect());
         let (settings, notice) = workspace.load_settings();
+        let installed = Installed::new(&workspace, options.hub.cache.clone(), assets.as_ref().ok());
         let shared = Arc::new(Shared {
             outbox: Outbox::new(wake),
             workspace,
             assets,
+            installed,
+            file_jobs: FileJobs::default(),
+            net: Net::new(&options.hub, settings.offline),
             library,
             live: LiveSteering::default(),
             settings: Mutex::new(settings),
@@ -170,6 +228,8 @@ impl Studio {
             template: options.template,
             current: Mutex::new(None),
             held: Mutex::default(),
+            opening: Mutex::default(),
+            io: Mutex::default(),
         });
         if let Some(problem) = notice {
             shared.fail(None, problem);
@@ -177,11 +237,16 @@ impl Studio {
         // One job runs at a time, so a few places are enough for whatever may be sent.
         let (engine, engine_orders) = crossbeam_channel::bounded(4);
         let (io, io_orders) = crossbeam_channel::bounded(IO_QUEUE);
+        let (files, file_orders) = crossbeam_channel::bounded(IO_QUEUE);
+        *shared.io.lock().unwrap_or_else(PoisonError::into_inner) = Some(io.clone());
+        let (net, net_thread) = net::start(Arc::clone(&shared))?;
         let threads = vec![
+            net_thread,
             engine_thread::start(Arc::clone(&shared), engine_orders)?,
             io_thread::start(Arc::clone(&shared), io_orders)?,
+            files_thread::start(Arc::clone(&shared), file_orders)?,
         ];
-        Ok(Self { shared, engine: Some(engine), io: Some(io), threads })
+        Ok(Self { shared, engine: Some(engine), io: Some(io), files: Some(files), net: Some(net), threads })
     }
 
     /// Hands in a command; never waits.
@@ -191,12 +256,29 @@ impl Studio {
                 if let Some(current) = self.shared.current().filter(|current| current.job == job) {
                     current.stop.store(true, Ordering::Relaxed);
                 }
+                self.shared.file_jobs.stop(job);
+            }
+            Command::AskHub(_)
+            | Command::StartDownload { .. }
+            | Command::PauseDownload(_)
+            | Command::ResumeDownload(_)
+            | Command::CancelDownload(_)
+            | Command::DismissDownload(_)
+            | Command::SetToken(_) => self.queue_net(command),
+            Command::Refresh | Command::SaveSettings(_) => {
+                self.queue_net(command.clone());
+                self.queue(self.io.as_ref(), command);
             }
             Command::SetSteering(steering) => self.shared.live.set(steering),
             Command::UnloadModel => match self.shared.current() {
                 Some(running) => self.shared.fail(None, problem::busy(&running.title)),
                 None => self.queue(self.engine.as_ref(), Command::UnloadModel),
             },
+            Command::ImportAsset { job, .. } | Command::VerifyAsset { job, .. } => {
+                self.shared.file_jobs.begin(job);
+                self.queue(self.files.as_ref(), command);
+            }
+            Command::RemoveAsset(_) | Command::MoveAsset { .. } => self.queue(self.files.as_ref(), command),
             command => match Self::job(&command) {
                 Some((job, title)) => match self.shared.begin_job(job, title) {
                     Ok(()) => self.queue(self.engine.as_ref(), command),
@@ -219,6 +301,13 @@ impl Studio {
 
     fn queue(&self, channel: Option<&Sender<Command>>, command: Command) {
         let refused = channel.is_none_or(|channel| channel.try_send(command).is_err());
+        if refused {
+            self.shared.fail(None, problem::bad_input("too many commands are waiting", "Try again in a moment."));
+        }
+    }
+
+    fn queue_net(&self, command: Command) {
+        let refused = self.net.as_ref().is_none_or(|net| net.try_send(Order::Command(command)).is_err());
         if refused {
             self.shared.fail(None, problem::bad_input("too many commands are waiting", "Try again in a moment."));
         }
@@ -277,8 +366,15 @@ impl Drop for Studio {
         if let Some(current) = self.shared.current() {
             current.stop.store(true, Ordering::Relaxed);
         }
+        self.shared.file_jobs.close();
+        *self.shared.io.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.engine = None;
         self.io = None;
+        self.files = None;
+        // The thread hands work out and never waits, so there is room soon.
+        if self.net.take().is_some_and(|net| net.send(Order::End).is_err()) {
+            log::error!("the thread of the network ended before");
+        }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 log::error!("a thread of the studio ended with a panic");
@@ -302,6 +398,9 @@ pub(crate) mod tests_support {
             outbox: Outbox::new(Arc::new(|| ())),
             workspace: Workspace::temp(),
             assets: Assets::find(),
+            installed: Installed::nothing(),
+            file_jobs: FileJobs::default(),
+            net: Net::new(&HubOptions { offline: true, ..HubOptions::default() }, true),
             library: Library::new(vec![]),
             live: LiveSteering::default(),
             settings: Mutex::default(),
@@ -309,6 +408,8 @@ pub(crate) mod tests_support {
             template: TemplateOptions::default(),
             current: Mutex::default(),
             held: Mutex::default(),
+            opening: Mutex::default(),
+            io: Mutex::default(),
         };
         shared.begin_job(JobId(1), title.to_owned()).expect("nothing else runs");
         let current = shared.current().expect("the job has begun");

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use tiller_protocol::model::LoadOptions;
 use tiller_protocol::problem::Problem;
+use tiller_studio::HubOptions;
 use tiller_studio::headless::{self, Watch};
 
 use crate::cli::{self, Command, Global};
@@ -67,6 +68,7 @@ pub(crate) fn run(command: &Command, global: &Global) -> ExitCode {
             device: global.device,
             dtype: global.dtype,
             load: LoadOptions { anyway: global.load_anyway, template: global.template() },
+            hub: HubOptions { offline: global.offline, ..HubOptions::default() },
             watch,
         },
         json: global.json,

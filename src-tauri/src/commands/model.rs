@@ -1,14 +1,15 @@
-//! `tiller model`: what models take, without loading them.
+//! `tiller model`: what there is, what it takes, and getting it.
 
+mod download;
+mod library;
 mod list;
 
 use clap::{Args, Subcommand};
-use tiller_protocol::model::{ModelCheck, ModelSource};
-use tiller_studio::headless;
+use tiller_protocol::model::ModelCheck;
+use tiller_studio::headless::{self, Described};
 
 use super::{Context, Failure};
-use crate::cli;
-use crate::output::Ended;
+use crate::output::{Ended, amount};
 
 /// Options of `tiller model`.
 #[derive(Args, Debug)]
@@ -24,10 +25,19 @@ enum What {
     List,
     /// Describe a model, check its files, and say whether it fits the memory that is free.
     Info {
-        /// `demo`, a checkpoint folder, a GGUF file, or a hub id.
-        #[arg(value_parser = cli::model)]
-        model: ModelSource,
+        /// `demo`, a checkpoint folder, a GGUF file, the folder of an autoencoder, a hub id, or an installed name.
+        model: String,
     },
+    /// Download a model or an autoencoder from the hub, or go on with one; each file is checked.
+    Download(download::DownloadArgs),
+    /// List what is on this machine: sizes, formats, places, and whether it is whole.
+    Installed,
+    /// Check a model or an autoencoder that is on this machine already and add it to the library.
+    Import(library::ImportArgs),
+    /// Read an installed model's files and compare them with their checksums.
+    Verify(library::VerifyArgs),
+    /// Delete an installed model's files, or forget it where it is only linked.
+    Remove(library::RemoveArgs),
 }
 
 /// Tells it.
@@ -38,20 +48,20 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> Result<Ended, Failure>
             context.print(&list, &list::table(&list))?;
         }
         What::Info { model } => {
-            let check = headless::model_info(&context.studio, model)?;
-            context.print(&check, &facts(&check))?;
+            let described = headless::model_describe(&context.studio, model)?;
+            let text = match &described {
+                Described::Model(check) => facts(check),
+                Described::Sae(sae) => library::facts(sae),
+            };
+            context.print(&described, &text)?;
         }
+        What::Download(args) => return download::run(args, context),
+        What::Installed => return library::installed(context),
+        What::Import(args) => return library::import(args, context),
+        What::Verify(args) => return library::verify(args, context),
+        What::Remove(args) => return library::remove(args, context),
     }
     Ok(Ended::Done)
-}
-
-/// Bytes in the unit that fits.
-fn amount(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{} GB", list::gigabytes(bytes)),
-    }
 }
 
 fn facts(check: &ModelCheck) -> String {

@@ -1,5 +1,8 @@
 //! The shipped list against what is published, and the user's own.
 
+use tiller_hub::listing::{RemoteFile, Sum};
+use tiller_hub::select;
+
 use super::*;
 
 fn shipped() -> Vec<CatalogueEntry> {
@@ -121,5 +124,30 @@ fn the_users_own_list_stands_behind_the_shipped_one() {
         let (entries, troubles) = entries(dir.path());
         assert_eq!(entries, shipped(), "the shipped list still works");
         assert!(troubles.len() == 1 && troubles[0].cause.contains(word), "{troubles:?}");
+    }
+}
+
+/// The names by which the catalogue's SAEs are ordered are those that their files are offered under.
+#[test]
+fn every_sae_of_the_list_is_a_choice_of_its_repository() {
+    let layouts: [(&str, &[&str]); 6] = [
+        ("gemma-scope-2-", &["config.json", "params.safetensors", "examples.safetensors"]),
+        ("gemma-scope-", &["params.npz"]),
+        ("andyrdt/", &["ae.pt", "config.json"]),
+        ("fnlp/", &["hyperparams.json", "checkpoints/final.safetensors"]),
+        ("chanind/", &["cfg.json", "sae_weights.safetensors"]),
+        ("Juliushanhanhan/", &["cfg.json", "sae_weights.safetensors"]),
+    ];
+    for sae in shipped().iter().filter(|entry| entry.kind == AssetKind::Sae) {
+        let choice = sae.choice.as_deref().unwrap();
+        let layout = layouts.iter().find(|(name, _)| sae.repo.id.contains(name));
+        let paths = match layout {
+            Some((_, files)) => files.iter().map(|file| format!("{choice}/{file}")).collect(),
+            None => vec![choice.to_owned()],
+        };
+        let file = |path: &String| RemoteFile { path: path.clone(), bytes: 1, sum: Sum::Sha256([0; 32]) };
+        let files: Vec<RemoteFile> = paths.iter().map(file).collect();
+        let offered = select::choices(&files).choices;
+        assert!(offered.iter().any(|offered| offered.id == choice && offered.kind == AssetKind::Sae), "{choice}");
     }
 }

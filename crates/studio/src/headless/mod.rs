@@ -13,6 +13,8 @@ mod extract;
 mod generate;
 mod grad;
 mod model;
+mod model_download;
+mod model_library;
 mod model_list;
 mod options;
 mod results;
@@ -28,10 +30,14 @@ pub use extract::extract;
 pub use generate::generate;
 pub use grad::grad;
 pub use model::model_info;
+pub use model_download::{DownloadOptions, DownloadResult, model_download, model_offers};
+pub use model_library::{
+    Described, ImportResult, RemoveResult, model_describe, model_import, model_installed, model_remove, model_verify,
+};
 pub use model_list::model_list;
 pub use options::{
     DemoOptions, DiscoverOptions, EvaluateOptions, ExtractOptions, GenerateOptions, Global, GradOptions, OnStep, Step,
-    Suite, TraceInput, VectorOption, Watch, model_source,
+    Suite, TraceInput, VectorOption, Watch, model_source, repo_ref,
 };
 pub use results::{
     BenchResult, DemoResult, DiscoverResult, EvaluateResult, ExtractResult, Figure, GenerateResult, GradResult,

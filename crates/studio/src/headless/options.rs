@@ -4,10 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tiller_hub::reference;
+use tiller_protocol::asset::RepoRef;
 use tiller_protocol::chat::{Sampling, Turn};
 use tiller_protocol::model::{DeviceChoice, DtypeChoice, LoadOptions, ModelSource};
 use tiller_protocol::persona::Placement;
 use tiller_protocol::steering::{ExtractMethod, Positions};
+
+use crate::net::HubOptions;
 
 /// Options that every command shares.
 #[derive(Clone, Default)]
@@ -20,6 +24,8 @@ pub struct Global {
     pub dtype: DtypeChoice,
     /// How a model is loaded otherwise.
     pub load: LoadOptions,
+    /// How the hub is reached.
+    pub hub: HubOptions,
     /// Progress and stop.
     pub watch: Watch,
 }
@@ -31,6 +37,7 @@ impl std::fmt::Debug for Global {
             .field("device", &self.device)
             .field("dtype", &self.dtype)
             .field("load", &self.load)
+            .field("hub", &self.hub)
             .finish_non_exhaustive()
     }
 }
@@ -48,6 +55,10 @@ pub struct Step {
     pub unit: String,
     /// Seconds since this part began.
     pub elapsed_secs: f64,
+    /// Units a second now, where that says more than the time since the beginning: part of it may be from earlier.
+    pub rate: Option<f64>,
+    /// More about it, for people; may be empty.
+    pub detail: String,
 }
 
 /// Receives progress; called from the working thread, at most 30 times a second.
@@ -80,6 +91,14 @@ pub fn model_source(text: &str) -> ModelSource {
     } else {
         ModelSource::Hub(text.to_owned())
     }
+}
+
+/// A repository of the hub from `OWNER/NAME`, `OWNER/NAME@REVISION` or the address of its page.
+///
+/// # Errors
+/// What is wrong with it, in words for people.
+pub fn repo_ref(text: &str) -> Result<RepoRef, String> {
+    reference::parse(text).map_err(|error| error.to_string())
 }
 
 /// The tokens a trace runs over.

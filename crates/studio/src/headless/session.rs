@@ -7,9 +7,10 @@ use tiller_protocol::problem::Problem;
 
 use super::options::{Global, Step};
 use crate::assets::Assets;
+use crate::installed::Installed;
 use crate::jobs::{Report, Sink};
 use crate::library::Library;
-use crate::models::{self, Held, Loaded};
+use crate::models::{self, Held, Loaded, Sources};
 use crate::workspace::Workspace;
 
 /// Least time between two reports of progress.
@@ -36,11 +37,13 @@ impl Session {
         let assets = Assets::find();
         let workspace = Workspace::read_only(global.workspace.as_deref())?;
         let mut sink = WatchSink::new(global, "Loading the model");
-        let plan = models::plan(model, &assets, (global.device, global.dtype), &Held::default())?;
+        let installed = Installed::new(&workspace, global.hub.cache.clone(), assets.as_ref().ok());
+        let sources = Sources { assets: &assets, installed: &installed };
+        let plan = models::plan(model, sources, (global.device, global.dtype), &Held::default())?;
         if let Some(note) = &plan.check.note {
             log::warn!("{note}");
         }
-        let loaded = models::load(&plan, &assets, global.load, &mut sink)?;
+        let loaded = models::load(&plan, sources, global.load, &mut sink)?;
         let assets = assets?;
         let library = Library::new(vec![assets.personas(), workspace.personas()]);
         Ok(Self { loaded, library, neutral: assets.neutral()?, workspace })
@@ -82,6 +85,8 @@ impl Sink for WatchSink<'_> {
                     total,
                     unit: unit.to_owned(),
                     elapsed_secs: self.began.elapsed().as_secs_f64(),
+                    rate: None,
+                    detail: String::new(),
                 });
             }
             Report::Trouble(problem) => self.troubles.push(problem),

@@ -45,7 +45,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::assets::Assets;
     use crate::library::Library;
-    use crate::models::{self, Held, Loaded};
+    use crate::models::{self, Held, Loaded, Sources};
 
     /// Collects reports; can stop the job after some of them.
     #[derive(Default)]
@@ -76,9 +76,9 @@ pub(crate) mod tests {
         static DEMO: OnceLock<Loaded> = OnceLock::new();
         DEMO.get_or_init(|| {
             let choice = (DeviceChoice::Cpu, DtypeChoice::Auto);
-            let (assets, options) = (Assets::find(), LoadOptions::default());
-            let plan = models::plan(&ModelSource::Demo, &assets, choice, &Held::default()).unwrap();
-            models::load(&plan, &assets, options, &mut Quiet::default()).unwrap()
+            let (sources, options) = (Sources::shipped(), LoadOptions::default());
+            let plan = models::plan(&ModelSource::Demo, sources, choice, &Held::default()).unwrap();
+            models::load(&plan, sources, options, &mut Quiet::default()).unwrap()
         })
     }
 }

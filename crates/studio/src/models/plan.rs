@@ -9,8 +9,7 @@ use tiller_engine::{Device, device};
 use tiller_protocol::model::{DeviceChoice, DtypeChoice, ModelCheck, ModelSource};
 use tiller_protocol::problem::Problem;
 
-use super::{folder, name};
-use crate::assets::Assets;
+use super::{Sources, folder, name};
 use crate::{memory, problem};
 
 /// Memory that the loaded model would give back.
@@ -20,6 +19,8 @@ pub(crate) struct Held {
     pub(crate) device: String,
     /// Bytes of its weights.
     pub(crate) bytes: u64,
+    /// Where it was loaded from.
+    pub(crate) path: PathBuf,
 }
 
 /// How a model is going to be loaded.
@@ -43,15 +44,15 @@ pub(crate) struct Plan {
 /// A model that is not there, broken or unknown, or a device that is not there.
 pub(crate) fn plan(
     source: &ModelSource,
-    assets: &Result<Assets, Problem>,
+    sources: Sources<'_>,
     (device, dtype): (DeviceChoice, DtypeChoice),
     held: &Held,
 ) -> Result<Plan, Problem> {
-    let dir = folder(source, assets)?;
+    let dir = folder(source, sources)?;
     // First what is cheap: opening an accelerator takes a moment.
     let preview = load::preview(&dir).map_err(|error| problem::engine(&error))?;
     let devices = device::candidates(device).map_err(|error| problem::engine(&error))?;
-    let sae = match (source, assets) {
+    let sae = match (source, sources.assets) {
         (ModelSource::Demo, Ok(assets)) => sae_shape(&assets.demo_sae()),
         _ => None,
     };
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_demo_model_is_described_without_loading_it() {
-        let plan = plan(&ModelSource::Demo, &Assets::find(), CHOICE, &Held::default()).unwrap();
+        let plan = plan(&ModelSource::Demo, Sources::shipped(), CHOICE, &Held::default()).unwrap();
         let loaded = crate::jobs::tests::demo();
         assert_eq!(plan.check.n_params, loaded.info.n_params);
         assert_eq!(plan.check.need.weights_bytes, loaded.info.weights_bytes);
@@ -127,8 +128,11 @@ mod tests {
     #[test]
     fn memory_of_the_loaded_model_counts_as_free() {
         let device = device::label(&Device::Cpu);
-        let free = |held: &Held| plan(&ModelSource::Demo, &Assets::find(), CHOICE, held).unwrap().check.free_bytes;
-        let more = free(&Held { device, bytes: 1 << 50 }).unwrap();
-        assert!(more >= 1 << 50 && free(&Held { device: "another".to_owned(), bytes: 1 << 50 }).unwrap() < 1 << 50);
+        let free = |held: &Held| plan(&ModelSource::Demo, Sources::shipped(), CHOICE, held).unwrap().check.free_bytes;
+        let more = free(&Held { device, bytes: 1 << 50, ..Held::default() }).unwrap();
+        assert!(
+            more >= 1 << 50
+                && free(&Held { device: "another".to_owned(), bytes: 1 << 50, ..Held::default() }).unwrap() < 1 << 50
+        );
     }
 }

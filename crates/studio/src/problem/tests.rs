@@ -99,6 +99,8 @@ fn disk_problems() {
     let reason = unreadable(&path, "x");
     check(&settings_kept_aside(&reason, Some(&path)), &["/w/runs/run.toml"]);
     check(&settings_kept_aside(&reason, None), &["replaces"]);
+    check(&downloads_kept_aside(&reason, Some(&path)), &["/w/runs/run.toml", "go on"]);
+    check(&downloads_kept_aside(&reason, None), &["replaces"]);
     check(&workspace_in_use(&path), &["--workspace"]);
     check(&no_home(), &["--workspace"]);
     check(&no_assets(std::slice::from_ref(&path)), &["TILLER_ASSETS", "/w/runs"]);
@@ -120,7 +122,7 @@ fn problems_of_use() {
     check(&busy("Extracting Warmth"), &["Extracting Warmth"]);
     check(&panicked("Chat", "index out of bounds"), &["index out of bounds"]);
     check(&no_thread(&io_error(io::ErrorKind::WouldBlock)), &["thread"]);
-    check(&not_in_cache("a/b", &path), &["a/b", "hf download", "config.json"]);
+    check(&not_in_cache("a/b", &[path.clone()]), &["a/b", "tiller model download a/b", "config.json"]);
     check(&no_folder(&path), &["config.json"]);
     check(&bad_pattern("Warmth", "unclosed group"), &["unclosed group"]);
     check(&no_picture("Empty size"), &["Empty size"]);
@@ -177,4 +179,61 @@ fn memory_is_told_in_amounts() {
     check(&no_room("The reply", 2_000_000_000, 500_000_000, "Shorten the text."), &["2.0 GB", "500 MB", "Shorten"]);
     let gone = EngineError::OutOfMemory { device: "The NVIDIA GPU".to_owned(), needed: None, free: Some(1_000_000) };
     check(&engine(&gone), &["NVIDIA", "1.0 MB", "free again"]);
+}
+
+#[test]
+fn hub_failures() {
+    use tiller_hub::error::HubError;
+    let (id, page) =
+        (|| "google/gemma-3-4b-it".to_owned(), || "https://huggingface.co/google/gemma-3-4b-it".to_owned());
+    let text = |text: &str| text.to_owned();
+    let cases: Vec<(HubError, &[&str])> = vec![
+        (HubError::Offline, &["--offline", "HF_HUB_OFFLINE", "Settings"]),
+        (HubError::BadAddress { text: text("a b"), reason: text("a blank") }, &["a b", "a blank"]),
+        (
+            HubError::Unreachable { host: text("hub:443"), reason: text("refused.") },
+            &["hub:443", "refused", "HTTPS_PROXY"],
+        ),
+        (HubError::NoRepo { id: id(), signed_in: false }, &["google/gemma-3-4b-it", "HF_TOKEN", "private"]),
+        (HubError::NoRepo { id: id(), signed_in: true }, &["google/gemma-3-4b-it", "your account"]),
+        (HubError::NoRevision { id: id(), revision: text("v9") }, &["v9"]),
+        (HubError::NoFile { id: id(), path: text("config.json") }, &["config.json"]),
+        (HubError::Gated { id: id(), page: page(), signed_in: false }, &["https://huggingface.co/google/", "HF_TOKEN"]),
+        (
+            HubError::Gated { id: id(), page: page(), signed_in: true },
+            &["https://huggingface.co/google/", "yours has not"],
+        ),
+        (HubError::BadToken, &["HF_TOKEN"]),
+        (HubError::Busy { secs: 7 }, &["7 seconds"]),
+        (HubError::Status { url: text("https://h/x"), status: 503, message: text("Down.") }, &["503", "Down"]),
+        (HubError::BadAnswer { url: text("https://h/x"), reason: text("no sizes") }, &["no sizes"]),
+        (HubError::BadSum { path: text("a.gguf"), expected: text("00"), found: text("ff") }, &["a.gguf", "ff"]),
+        (
+            HubError::DiskFull { folder: "/m".into(), needed: 8_000_000_000, free: 1_000_000_000 },
+            &["8.0 GB", "1.0 GB", "/m"],
+        ),
+        (HubError::Disk { path: "/m/x".into(), reason: text("no right") }, &["/m/x", "no right"]),
+        (HubError::Locked { path: text("a.gguf") }, &["a.gguf"]),
+        (HubError::Stopped, &["stopped"]),
+    ];
+    for (error, facts) in &cases {
+        check(&hub(error), facts);
+    }
+    let titles: std::collections::BTreeSet<String> = cases.iter().map(|(error, _)| hub(error).title).collect();
+    assert_eq!(titles.len(), cases.len(), "each has words of its own");
+    for (error, may_sign_in) in [
+        (HubError::BadToken, true),
+        (HubError::NoRepo { id: id(), signed_in: false }, true),
+        (HubError::Offline, false),
+    ] {
+        assert_eq!(refusal(&error).may_sign_in, may_sign_in, "{error}");
+    }
+    let gated = refusal(&HubError::Gated { id: id(), page: page(), signed_in: false });
+    assert_eq!((gated.may_sign_in, gated.page), (true, Some(page())));
+    let choices = ["a.gguf".to_owned(), "b.gguf".to_owned()];
+    check(&no_choice("x/y", "c", &choices), &["c", "a.gguf, b.gguf"]);
+    check(&which_choice("x/y", &choices), &["a.gguf, b.gguf", "--choice"]);
+    for problem in [only_pickles("x/y"), nothing_to_open("x/y"), no_tokenizer("x/y"), cannot_run("x/y", "why")] {
+        check(&problem, &["x/y"]);
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! settings.toml
+//! catalogue.toml                             the user's own list of models and SAEs
+//! downloads.json                             downloads that are not complete
 //! personas/ID.toml, personas/ID/*.jsonl      the user's own personas
 //! vectors/ID/{vector.safetensors, vector.toml}
 //! runs/ID/{run.toml, candidates.jsonl, front.json, front.png, result.json}
@@ -13,6 +15,7 @@
 
 pub(crate) mod atomic;
 pub(crate) mod document;
+mod downloads;
 mod runs;
 mod settings;
 mod vectors;
@@ -24,6 +27,7 @@ use tiller_protocol::problem::Problem;
 
 use crate::problem;
 
+pub(crate) use downloads::{KeptDownload, KeptPlan};
 pub(crate) use runs::RunFolder;
 pub(crate) use vectors::StoredVector;
 
@@ -108,7 +112,7 @@ fn resolve(dir: Option<&Path>) -> Result<PathBuf, Problem> {
 }
 
 /// `folder/stemEND`, or with `-2`, `-3`, … before the end when that is taken.
-fn free_path(folder: &Path, stem: &str, end: &str) -> PathBuf {
+pub(crate) fn free_path(folder: &Path, stem: &str, end: &str) -> PathBuf {
     let mut path = folder.join(format!("{stem}{end}"));
     let mut n = 1;
     while path.exists() {

@@ -3,14 +3,10 @@
 use tiller_protocol::asset::{CatalogueEntry, Gate, ShapeNeed};
 use tiller_studio::headless::ModelList;
 
+use crate::output::gigabytes;
+
 /// Width of a name.
 const NAME: usize = 16;
-
-/// Bytes in thousands of millions with as many decimals as fit the column.
-pub(super) fn gigabytes(bytes: u64) -> String {
-    let value = bytes as f64 / 1e9;
-    if value < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") }
-}
 
 /// Both tables for people.
 pub(super) fn table(list: &ModelList) -> String {
