@@ -1,10 +1,12 @@
 //! Programs that are killed, and two at once: each is this test binary, started once more.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tiller_hub::fetch::fetch;
 use tiller_hub::store::Store;
+use tiller_hub_server::Repo;
 
 use crate::place::{ID, LARGE, Place, hub, listing, repo, settings};
 
@@ -14,6 +16,9 @@ const CHILD: &str = "TILLER_TEST_FETCH";
 /// Longer than any of this takes.
 const LONG: Duration = Duration::from_mins(2);
 
+/// Larger than what a fetch may keep in memory.
+const HUGE_BYTES: u64 = 400 << 20;
+
 /// Does nothing unless started by [`child`].
 #[test]
 fn as_a_child() {
@@ -21,7 +26,40 @@ fn as_a_child() {
     let (endpoint, root) = order.split_once(' ').unwrap();
     let listing = listing(&repo());
     let control = tiller_hub::fetch::Control { settings: settings(), ..Default::default() };
-    fetch(&hub(endpoint), &Store::new(root), &listing, &listing.files, &control, &mut |_| {}).unwrap();
+    let (hub, store) = (hub(endpoint), Store::new(root));
+    if let Some(repo) = huge(Path::new(root)) {
+        let listing = crate::place::listing(&repo);
+        let control = tiller_hub::fetch::Control::default();
+        fetch(&hub, &store, &listing, &listing.files, &control, &mut |_| {}).unwrap();
+        assert_small();
+        return;
+    }
+    fetch(&hub, &store, &listing, &listing.files, &control, &mut |_| {}).unwrap();
+}
+
+/// A repository whose one file is larger than memory may be: zeros that take no room on the disk.
+fn huge(root: &Path) -> Option<Repo> {
+    let source = root.join("source");
+    source.is_file().then(|| Repo::new().large(LARGE, source))
+}
+
+/// That this process never took as much memory as a fetch may. Only Linux tells.
+fn assert_small() {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return };
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kib << 10 < 100_000_000, "{kib} KiB");
+}
+
+#[test]
+fn a_file_of_any_size_takes_little_memory() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::File::create(root.path().join("source")).unwrap().set_len(HUGE_BYTES).unwrap();
+    let mut place = Place::with(huge(root.path()).unwrap());
+    place.root = root;
+    assert!(child(&place).wait().unwrap().success());
+    let snapshot = place.store().snapshot(&place.listing.repo).unwrap();
+    assert_eq!(std::fs::metadata(snapshot.join(LARGE)).unwrap().len(), HUGE_BYTES);
 }
 
 fn child(place: &Place) -> Child {

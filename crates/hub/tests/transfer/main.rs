@@ -7,3 +7,4 @@ mod kill;
 mod place;
 mod share;
 mod stop;
+mod tools;
