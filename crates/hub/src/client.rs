@@ -4,8 +4,6 @@
 //! `list_repo_tree`, `whoami`). Answers are checked before anything is made of them: a hub, a mirror or a proxy in
 //! between could send anything.
 
-use std::io::Read as _;
-
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,14 +12,14 @@ use ureq::http::{HeaderMap, Uri, header};
 
 use crate::endpoint::PUBLIC;
 use crate::error::HubError;
-use crate::http::{Hub, Subject, parse, shown};
+use crate::http::{Answer, Hub, Subject, parse, shown};
 use crate::listing::{Listing, RemoteFile, Sum};
 use crate::path::{self, System};
 use crate::reference;
 use crate::stop::Stop;
 
 /// Largest answer that is read, bytes.
-const MAX_ANSWER: u64 = 32 << 20;
+const MAX_ANSWER: usize = 32 << 20;
 
 /// Most pages of a listing; the hub puts 1000 entries on one.
 const MAX_PAGES: usize = 1000;
@@ -103,7 +101,7 @@ impl Hub {
         let answer: User = self.retrying(stop, || {
             let answer = self.follow(uri.clone(), &[], stop)?;
             match answer.response.status().as_u16() {
-                200 => json(&uri, answer.response.into_body()),
+                200 => json(answer),
                 401 | 403 => Err(HubError::BadToken),
                 _ => Err(self.general(answer)),
             }
@@ -143,10 +141,10 @@ impl Hub {
         self.retrying(stop, || {
             let answer = self.follow(uri.clone(), &[], stop)?;
             if !answer.response.status().is_success() {
-                return Err(self.refusal(answer, subject, stop));
+                return Err(self.refusal(answer, subject));
             }
-            let (parts, body) = answer.response.into_parts();
-            Ok((json(uri, body)?, parts.headers))
+            let headers = answer.response.headers().clone();
+            Ok((json(answer)?, headers))
         })
     }
 
@@ -188,12 +186,10 @@ impl Hub {
     }
 }
 
-fn json<T: DeserializeOwned>(uri: &Uri, body: ureq::Body) -> Result<T, HubError> {
-    let mut bytes = Vec::new();
-    let read = body.into_reader().take(MAX_ANSWER).read_to_end(&mut bytes);
-    read.map_err(|error| HubError::Unreachable { host: crate::http::host(uri), reason: error.to_string() })?;
-    serde_json::from_slice(&bytes).map_err(|error| HubError::BadAnswer {
-        url: shown(uri),
+fn json<T: DeserializeOwned>(answer: Answer) -> Result<T, HubError> {
+    let url = shown(&answer.uri);
+    serde_json::from_slice(&answer.read(MAX_ANSWER)?).map_err(|error| HubError::BadAnswer {
+        url,
         reason: format!("it is not the JSON that was expected, at line {}", error.line()),
     })
 }

@@ -24,6 +24,14 @@ pub enum HubError {
         /// What the connection failed with.
         reason: String,
     },
+    /// The connection could be made and not be secured: a certificate that this computer does not trust.
+    #[error("{host} cannot be trusted: {reason}")]
+    Untrusted {
+        /// Host and port.
+        host: String,
+        /// What is wrong with its certificate.
+        reason: String,
+    },
     /// The hub knows no such repository, or hides it from who is not signed in.
     #[error("{id} does not exist, or is private")]
     NoRepo {

@@ -62,6 +62,8 @@ pub(crate) struct Answer {
     pub(crate) uri: Uri,
     /// Whether the token went along with the last request.
     pub(crate) signed_in: bool,
+    /// Ends the reading of its body, too.
+    stop: Stop,
 }
 
 impl Hub {
@@ -122,7 +124,7 @@ impl Hub {
             answer = self.follow(parse(&address)?, &headers, stop)?;
         }
         if !answer.response.status().is_success() {
-            return Err(self.refusal(answer, &subject, stop));
+            return Err(self.refusal(answer, &subject));
         }
         if !self.settings.endpoint.owns(&answer.uri) {
             let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +133,7 @@ impl Hub {
             }
             signed.insert(address, answer.uri.clone());
         }
-        Body::new(answer, file, range, stop)
+        Body::new(answer, file, range)
     }
 
     /// A store's refusal means that its signed address has expired; the hub gives a new one.
@@ -191,9 +193,9 @@ impl Hub {
             result = request(self.bundled.get_or_init(|| Agents::new(&self.settings, &RootCerts::WebPki)));
         }
         match result {
-            Ok(response) => Ok(Answer { response, uri, signed_in }),
+            Ok(response) => Ok(Answer { response, uri, signed_in, stop: stop.clone() }),
             Err(_) if stop.is_set() => Err(HubError::Stopped),
-            Err(error) => Err(answer::unreachable(&uri, &error)),
+            Err(error) => Err(answer::lost(host(&uri), &error)),
         }
     }
 }

@@ -3,13 +3,12 @@
 //! The hub tells the reasons apart in the header `X-Error-Code` (as `huggingface_hub` 1.x reads it in
 //! `utils/_http.py`); mirrors and proxies often send the status alone.
 
-use std::io::Read as _;
 use std::time::Duration;
 
 use tiller_protocol::asset::RepoRef;
-use ureq::http::{HeaderMap, Uri};
+use ureq::http::HeaderMap;
 
-use super::{Answer, Hub, host, parse, shown};
+use super::{Answer, Hub, parse, shown};
 use crate::endpoint::MAIN;
 use crate::error::HubError;
 use crate::stop::Stop;
@@ -28,7 +27,8 @@ pub(crate) struct Subject<'a> {
 
 impl Hub {
     /// What an answer without success means.
-    pub(crate) fn refusal(&self, answer: Answer, subject: &Subject<'_>, stop: &Stop) -> HubError {
+    pub(crate) fn refusal(&self, answer: Answer, subject: &Subject<'_>) -> HubError {
+        let stop = &answer.stop.clone();
         let signed_in = answer.signed_in;
         let is_own = self.settings.endpoint.owns(&answer.uri);
         let status = answer.response.status().as_u16();
@@ -86,13 +86,18 @@ impl Hub {
     }
 }
 
-/// Why no answer came.
-pub(super) fn unreachable(uri: &Uri, error: &ureq::Error) -> HubError {
-    HubError::Unreachable { host: host(uri), reason: words(error) }
+/// Why no answer came, or no more of it.
+pub(super) fn lost(host: String, error: &ureq::Error) -> HubError {
+    let reason = words(error);
+    // rustls' errors come wrapped in those of reading.
+    match reason.strip_prefix("invalid peer certificate: ") {
+        Some(reason) => HubError::Untrusted { host, reason: reason.to_owned() },
+        None => HubError::Unreachable { host, reason },
+    }
 }
 
 /// ureq's errors in words for people; none of them holds an address with its query.
-pub(super) fn words(error: &ureq::Error) -> String {
+fn words(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => "its name is not known".to_owned(),
         ureq::Error::Timeout(ureq::Timeout::Resolve) => "looking up its name took too long".to_owned(),
@@ -123,11 +128,7 @@ fn retry_after(headers: &HeaderMap) -> Option<u64> {
 
 /// What the body says, where it is text: the hub's own answers are `{"error": "…"}`.
 fn own_words(answer: Answer) -> String {
-    let mut bytes = Vec::new();
-    let reader = answer.response.into_body().into_reader();
-    if reader.take(4096).read_to_end(&mut bytes).is_err() {
-        return String::new();
-    }
+    let bytes = answer.read(4096).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let json = serde_json::from_str::<serde_json::Value>(&text).ok();
     let error = json.as_ref().and_then(|json| json.get("error")?.as_str());

@@ -13,9 +13,7 @@ use crate::stop::Stop;
 
 /// A file, or a part of it, on its way in.
 pub struct Body {
-    reader: BodyReader<'static>,
-    stop: Stop,
-    host: String,
+    stream: Stream,
     /// Which bytes of the file come. The whole file when a server does not know parts, whatever was asked for.
     pub range: Range<u64>,
     /// The tag that whoever sends it gives to the content; for `If-Range`.
@@ -24,12 +22,7 @@ pub struct Body {
 
 impl Body {
     /// Checks that the answer is what was asked for.
-    pub(super) fn new(
-        answer: Answer,
-        file: &RemoteFile,
-        asked: Option<Range<u64>>,
-        stop: &Stop,
-    ) -> Result<Self, HubError> {
+    pub(super) fn new(answer: Answer, file: &RemoteFile, asked: Option<Range<u64>>) -> Result<Self, HubError> {
         let refuse = |reason: String| HubError::BadAnswer { url: shown(&answer.uri), reason };
         let headers = answer.response.headers();
         if let Some(coding) = text(headers, header::CONTENT_ENCODING.as_str()).filter(|coding| *coding != "identity") {
@@ -56,8 +49,7 @@ impl Body {
             return Err(refuse(wrong_size(length, expected)));
         }
         let etag = text(headers, header::ETAG.as_str()).map(str::to_owned);
-        let host = host(&answer.uri);
-        Ok(Self { reader: answer.response.into_body().into_reader(), stop: stop.clone(), host, range, etag })
+        Ok(Self { stream: Stream::of(answer), range, etag })
     }
 
     /// Reads on, as [`Read::read`] does.
@@ -66,15 +58,48 @@ impl Body {
     /// [`HubError::Stopped`] soon after the flag is set, [`HubError::Unreachable`] when the connection breaks or falls
     /// silent, also when it ends before the length it has announced.
     pub fn read_on(&mut self, buffer: &mut [u8]) -> Result<usize, HubError> {
+        self.stream.read_on(buffer)
+    }
+}
+
+/// The body of any answer.
+struct Stream {
+    reader: BodyReader<'static>,
+    stop: Stop,
+    host: String,
+}
+
+impl Stream {
+    fn of(answer: Answer) -> Self {
+        let host = host(&answer.uri);
+        Self { reader: answer.response.into_body().into_reader(), stop: answer.stop, host }
+    }
+
+    fn read_on(&mut self, buffer: &mut [u8]) -> Result<usize, HubError> {
         self.stop.check()?;
         let result = wire::watching(&self.stop, || self.reader.read(buffer));
         result.map_err(|error| {
-            if self.stop.is_set() {
-                HubError::Stopped
-            } else {
-                HubError::Unreachable { host: self.host.clone(), reason: answer::words(&ureq::Error::from(error)) }
-            }
+            if self.stop.is_set() { HubError::Stopped } else { answer::lost(self.host.clone(), &error.into()) }
         })
+    }
+}
+
+impl Answer {
+    /// Its body, of which at most the first `limit` bytes are read.
+    ///
+    /// # Errors
+    /// As [`Body::read_on`].
+    pub(crate) fn read(self, limit: usize) -> Result<Vec<u8>, HubError> {
+        let mut stream = Stream::of(self);
+        let (mut bytes, mut buffer) = (Vec::new(), vec![0; 16 << 10]);
+        while bytes.len() < limit {
+            match stream.read_on(&mut buffer)? {
+                0 => break,
+                amount => bytes.extend_from_slice(&buffer[..amount]),
+            }
+        }
+        bytes.truncate(limit);
+        Ok(bytes)
     }
 }
 

@@ -32,6 +32,12 @@ pub(crate) fn hub(error: &HubError) -> Problem {
             format!("The connection to {host} failed: {}.", reason.trim_end_matches('.')),
             CHECK_NETWORK,
         ),
+        HubError::Untrusted { host, reason } => Problem::new(
+            "The hub's certificate is not trusted",
+            format!("The certificate of {host} was refused: {}.", reason.trim_end_matches('.')),
+            "Check this computer's date. If your organisation inspects connections, let SSL_CERT_FILE name the file \
+             with its certificates. Nothing was sent.",
+        ),
         HubError::NoRepo { .. } | HubError::Gated { .. } | HubError::BadToken => access(error),
         HubError::NoRevision { id, revision } => Problem::new(
             "There is no such revision",

@@ -194,6 +194,10 @@ fn hub_failures() {
             HubError::Unreachable { host: text("hub:443"), reason: text("refused.") },
             &["hub:443", "refused", "HTTPS_PROXY"],
         ),
+        (
+            HubError::Untrusted { host: text("hub:443"), reason: text("Expired") },
+            &["hub:443", "Expired", "SSL_CERT_FILE"],
+        ),
         (HubError::NoRepo { id: id(), signed_in: false }, &["google/gemma-3-4b-it", "HF_TOKEN", "private"]),
         (HubError::NoRepo { id: id(), signed_in: true }, &["google/gemma-3-4b-it", "your account"]),
         (HubError::NoRevision { id: id(), revision: text("v9") }, &["v9"]),
@@ -236,4 +240,57 @@ fn hub_failures() {
     for problem in [only_pickles("x/y"), nothing_to_open("x/y"), no_tokenizer("x/y"), cannot_run("x/y", "why")] {
         check(&problem, &["x/y"]);
     }
+}
+
+#[test]
+fn problems_of_installed_assets() {
+    use tiller_protocol::asset::{Asset, AssetKind, AssetOrigin, AssetState};
+    let (path, root) = (PathBuf::from("/m/Tiny"), PathBuf::from("/disk"));
+    let asset = Asset {
+        path: path.clone(),
+        kind: AssetKind::Model,
+        name: "Tiny".to_owned(),
+        origin: AssetOrigin::Linked,
+        folder: None,
+        state: AssetState::Ready,
+        bytes: 0,
+        dtype: None,
+        architecture: None,
+        n_layers: None,
+        d_model: None,
+        d_sae: None,
+        context_len: None,
+        has_chat_template: None,
+        reads: None,
+        hash: None,
+        last_used: None,
+    };
+    check(&not_in_cache("a/b", &[root.clone(), path.clone()]), &["/disk, /m/Tiny", "tiller model download a/b"]);
+    check(&incomplete("a/b"), &["a/b", "tiller model download a/b"]);
+    check(&several_forms("a/b", &[&path, &root]), &["a/b", "Tiny, disk"]);
+    check(&ambiguous("t", &vec![asset; 9]), &["/m/Tiny", "and 3 more"]);
+    check(&not_installed("x"), &["x", "tiller model installed"]);
+    check(&nothing_at(&path), &["/m/Tiny"]);
+    check(&nothing_in(&path), &["/m/Tiny", "cfg.json"]);
+    check(&several_in(&root, &[&path, &root.join("in/a.gguf")]), &["/m/Tiny", "in/a.gguf"]);
+    check(&an_sae(&path), &["/m/Tiny"]);
+    check(&pickled(&path), &["/m/Tiny", "pytorch_model.bin", "safetensors"]);
+    check(&other_sae(&path, "params.npz", "Gemma Scope"), &["params.npz", "Gemma Scope", "SAELens"]);
+    let bad = vec![("a.gguf".to_owned(), "its checksum is other".to_owned()); 8];
+    check(&damaged(&bad, true), &["a.gguf", "2 more", "download it again"]);
+    check(&damaged(&bad, false), &["a.gguf", "Import it again"]);
+    check(&changed_while_loading(&path), &["/m/Tiny"]);
+    check(&in_use("Tiny"), &["Tiny", "Unload"]);
+    check(&downloading("Tiny"), &["Tiny", "Cancel"]);
+    check(&ships_with_tiller("Tiller demo"), &["Tiller demo"]);
+    check(&behind_a_link(&path), &["/m/Tiny", "link"]);
+    check(&outside_folders(&path, &root), &["/m/Tiny", "/disk"]);
+    check(&no_storage_folder(&root), &["/disk"]);
+    check(&folder_known(&path, &root), &["/m/Tiny", "/disk"]);
+    check(&folder_stays(&root), &["/disk"]);
+    check(&not_linked(&path), &["/m/Tiny"]);
+    check(&other_kind(&path, &root, AssetKind::Sae), &["/m/Tiny", "/disk", "an SAE"]);
+    check(&other_kind(&path, &root, AssetKind::Model), &["a model"]);
+    check(&no_room_to_copy(&root, 8_000_000_000, 1_000_000_000), &["8.0 GB", "1.0 GB", "without copying"]);
+    check(&another_import(), &["imports"]);
 }
