@@ -118,8 +118,9 @@ impl Store {
 ///
 /// On systems without links other tools leave no blob but only the snapshot's file.
 pub(crate) fn has(folder: &Path, commit: &str, file: &RemoteFile) -> bool {
-    Blobs::new(folder, &file.sum).is_whole(file.bytes)
-        || pointer(folder, commit, &file.path).is_some_and(|path| has_size(&path, file.bytes))
+    let blobs = Blobs::new(folder, &file.sum);
+    let stands = || pointer(folder, commit, &file.path).is_some_and(|path| has_size(&path, file.bytes));
+    blobs.is_whole(file.bytes) || (!blobs.spoilt().exists() && stands())
 }
 
 /// Lets a branch or tag stand for a commit. A revision that is itself the commit needs no such note.
@@ -175,8 +176,14 @@ impl Blobs {
         Order::folder(self.folder.parent().unwrap_or(&self.folder))
     }
 
+    /// Says, by being there, that the whole file was found to differ from its checksum. It is then fetched again, and
+    /// put over the spoilt one, which whoever uses it keeps until then.
+    pub(crate) fn spoilt(&self) -> PathBuf {
+        self.scratch().join(format!("{}.spoilt", self.name))
+    }
+
     pub(crate) fn is_whole(&self, bytes: u64) -> bool {
-        has_size(&self.whole(), bytes)
+        has_size(&self.whole(), bytes) && !self.spoilt().exists()
     }
 
     /// The longest file that another tool has left unfinished, if it is longer than `least` bytes.

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::error::HubError;
 use crate::listing::Sum;
 use crate::stop::Stop;
-use crate::store::{Blobs, CachedFile, CachedRevision, Order, known_to_others};
+use crate::store::{Blobs, CachedFile, CachedRevision, Order, if_there, known_to_others, write_whole};
 use crate::sums::Summing;
 
 /// Bytes read at a time.
@@ -48,7 +48,8 @@ pub struct Checked {
     pub finding: Finding,
 }
 
-/// Reads the files of a commit that `is_meant` names (by their path inside) and compares them with their checksums.
+/// Reads the files of a commit that `is_meant` names (by their path inside) and compares them with their checksums. A
+/// file that differs is noted, so that the next fetch replaces it.
 ///
 /// `observer` is told the bytes read so far and the bytes of all, after each megabyte.
 ///
@@ -74,12 +75,29 @@ pub fn verify(
             read += n;
             observer(read, total);
         })?;
+        if let Some(sum) = &sum {
+            note(&Blobs::new(repo, sum), &finding);
+        }
         checked.push(Checked { path: file.path.clone(), finding });
     }
     let missing = revision.missing.iter().filter(|file| is_meant(&file.path));
     checked.extend(missing.map(|file| Checked { path: file.path.clone(), finding: Finding::Missing }));
     checked.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(checked)
+}
+
+/// Remembers whether a file was found spoilt. Where that cannot be written, the next fetch takes the file for good, as
+/// other tools do.
+fn note(blobs: &Blobs, finding: &Finding) {
+    let path = blobs.spoilt();
+    let result = match finding {
+        Finding::Differs { found, .. } => write_whole(&path, found.as_bytes(), &blobs.scratch()),
+        Finding::Good => if_there(std::fs::remove_file(&path)).map(|_| ()),
+        _ => Ok(()),
+    };
+    if let Err(error) = result {
+        log::warn!("{}: {error}", path.display());
+    }
 }
 
 /// Reads a file to its end and compares it with `sum`, if there is one. `read` is told the bytes of each step.

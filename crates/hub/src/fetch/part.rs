@@ -109,7 +109,9 @@ impl Part {
         *self.settle() = true;
         let (from, to) = (self.blobs.part(), self.blobs.whole());
         fs::rename(&from, &to).map_err(|error| disk(&to, &error))?;
-        if_there(fs::remove_file(self.blobs.journal())).map_err(|error| disk(&to, &error))?;
+        for note in [self.blobs.journal(), self.blobs.spoilt()] {
+            if_there(fs::remove_file(&note)).map_err(|error| disk(&note, &error))?;
+        }
         if self.bytes >= SYNC_BYTES
             && let Ok(file) = self.file.try_clone()
         {

@@ -111,6 +111,7 @@ impl Store {
             delete(&blobs.whole())?;
             delete(&blobs.part())?;
             delete(&blobs.journal())?;
+            delete(&blobs.spoilt())?;
             freed += bytes;
         }
         let gone: BTreeSet<(&str, &str)> = plan.places.iter().map(|(commit, path, _)| (&**commit, &**path)).collect();

@@ -172,6 +172,32 @@ fn a_spoilt_file_is_found_out() {
     assert!(matches!(of(LARGE), Finding::Differs { expected, .. } if expected == place.repo.sum(LARGE).unwrap()));
     assert_eq!(of("second.safetensors"), Finding::Missing);
     assert_eq!(of("config.json"), Finding::Good);
+    // Fetching again replaces what is spoilt and missing, and nothing else.
+    assert_eq!(place.store().present_bytes(ID, place.large()), 0);
+    place.server.clear_requests();
+    assert_eq!(place.fetch().unwrap(), snapshot);
+    place.assert_whole(&snapshot);
+    assert_eq!(place.asked_bytes(), 1_200_003);
+    assert!(look().iter().all(|file| file.finding == Finding::Good));
+    // A spoilt file is removed without a trace, too.
+    fs::write(snapshot.join(LARGE), "x").unwrap();
+    look();
+    let all: Vec<PathBuf> = contents().iter().map(|(path, _, _)| snapshot.join(path)).collect();
+    place.store().remove(&all).unwrap();
+    assert!(!place.store().repo_folder(ID).unwrap().exists());
+}
+
+#[test]
+fn an_order_of_a_cut_file_brings_the_rest() {
+    let place = Place::new();
+    let snapshot = place.fetch().unwrap();
+    // Somebody has cut a whole file short.
+    let blob = fs::canonicalize(snapshot.join(LARGE)).unwrap();
+    fs::File::options().write(true).open(&blob).unwrap().set_len(1000).unwrap();
+    let revision = &place.store().scan_repo(ID).unwrap().revisions[0];
+    assert_eq!(revision.missing.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), [LARGE]);
+    let again = place.fetch().unwrap();
+    place.assert_whole(&again);
 }
 
 #[test]
