@@ -271,7 +271,7 @@ impl Entry {
     fn file(&self) -> Result<RemoteFile, String> {
         let bad = || format!("the checksum of {} makes no sense", self.path.escape_debug());
         let (bytes, sum) = match &self.lfs {
-            Some(lfs) => (lfs.size, Sum::Sha256(unhex(&lfs.oid).ok_or_else(bad)?)),
+            Some(lfs) => (lfs.size, Sum::Sha256(unhex(lfs.oid.trim_start_matches("sha256:")).ok_or_else(bad)?)),
             None => (self.size, Sum::GitBlob(unhex(&self.oid).ok_or_else(bad)?)),
         };
         Ok(RemoteFile { path: self.path.clone(), bytes, sum })

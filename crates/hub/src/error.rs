@@ -66,6 +66,14 @@ pub enum HubError {
         /// A token was sent: then it is the acceptance that is missing, not the signing in.
         signed_in: bool,
     },
+    /// The token is good and may not read this: it was made without that right.
+    #[error("the access token has no right to read {id}: {message}")]
+    NoRight {
+        /// Repository.
+        id: String,
+        /// What the hub said, shortened.
+        message: String,
+    },
     /// The hub does not accept the token.
     #[error("the access token was refused")]
     BadToken,

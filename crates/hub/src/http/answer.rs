@@ -16,6 +16,9 @@ use crate::stop::Stop;
 /// Longest part of a server's own words that is passed on, characters.
 const MAX_WORDS: usize = 200;
 
+/// What the hub says about a token that is none.
+const NO_TOKEN: &str = "Invalid credentials in Authorization header";
+
 /// What a request was about.
 pub(crate) struct Subject<'a> {
     pub(crate) repo: &'a RepoRef,
@@ -28,44 +31,46 @@ pub(crate) struct Subject<'a> {
 impl Hub {
     /// What an answer without success means.
     pub(crate) fn refusal(&self, answer: Answer, subject: &Subject<'_>) -> HubError {
-        let stop = &answer.stop.clone();
-        let signed_in = answer.signed_in;
+        let (signed_in, stop) = (answer.signed_in, answer.stop.clone());
         let is_own = self.settings.endpoint.owns(&answer.uri);
         let status = answer.response.status().as_u16();
-        let code = text(answer.response.headers(), "x-error-code").unwrap_or_default().to_owned();
+        let header = |name: &str| text(answer.response.headers(), name).unwrap_or_default().to_owned();
+        let (code, message) = (header("x-error-code"), header("x-error-message"));
         let id = subject.repo.id.clone();
         let general = self.general(answer);
         if !is_own || status == 429 || status >= 500 {
             return general;
         }
-        let gated = |id: String| HubError::Gated { page: self.settings.endpoint.page(&id), id, signed_in };
+        let hides = matches!(code.as_str(), "" | "RepoNotFound") && status == 401;
+        if signed_in && hides && (message == NO_TOKEN || self.refuses_token(&stop)) {
+            return HubError::BadToken;
+        }
         match (code.as_str(), status, subject.path) {
-            ("GatedRepo", ..) => gated(id),
+            ("GatedRepo", ..) => self.gated(id, signed_in),
             ("RevisionNotFound", ..) => {
                 let revision = subject.repo.revision.clone().unwrap_or_else(|| MAIN.to_owned());
                 HubError::NoRevision { id, revision }
             }
             ("EntryNotFound", _, Some(path)) | ("", 404, Some(path)) => HubError::NoFile { id, path: path.to_owned() },
-            ("", 401 | 403, _) if subject.is_gated && !(status == 401 && self.refuses_token(signed_in, stop)) => {
-                gated(id)
+            // A token whose owner may see the repository, made without the right to do so.
+            ("", 403, _) if signed_in && message.to_lowercase().contains("token") => {
+                HubError::NoRight { id, message: shorten(&message) }
             }
-            ("RepoNotFound", ..) | ("", 401 | 404, _) => {
-                if status == 401 && self.refuses_token(signed_in, stop) {
-                    HubError::BadToken
-                } else {
-                    HubError::NoRepo { id, signed_in }
-                }
-            }
+            ("", 401 | 403, _) if subject.is_gated => self.gated(id, signed_in),
+            ("RepoNotFound", ..) | ("", 401 | 404, _) => HubError::NoRepo { id, signed_in },
             _ => general,
         }
+    }
+
+    fn gated(&self, id: String, signed_in: bool) -> HubError {
+        HubError::Gated { page: self.settings.endpoint.page(&id), id, signed_in }
     }
 
     /// What an answer without success means, whatever it was about.
     pub(crate) fn general(&self, answer: Answer) -> HubError {
         let headers = answer.response.headers();
         let status = answer.response.status().as_u16();
-        let secs = retry_after(headers);
-        match (status, secs) {
+        match (status, retry_after(headers)) {
             (429, secs) => return HubError::Busy { secs: secs.unwrap_or(1) },
             (503, Some(secs)) => return HubError::Busy { secs },
             _ => {}
@@ -79,10 +84,10 @@ impl Hub {
         HubError::Status { url, status, message: shorten(&message) }
     }
 
-    /// Whether a token was sent and the hub says that it is none: then that is why the repository was hidden.
-    fn refuses_token(&self, signed_in: bool, stop: &Stop) -> bool {
+    /// Whether the hub says that the token is none: then that is why the repository was hidden.
+    fn refuses_token(&self, stop: &Stop) -> bool {
         let Ok(uri) = parse(&self.settings.endpoint.whoami()) else { return false };
-        signed_in && self.follow(uri, &[], stop).is_ok_and(|answer| answer.response.status().as_u16() == 401)
+        self.follow(uri, &[], stop).is_ok_and(|answer| answer.response.status().as_u16() == 401)
     }
 }
 
@@ -118,10 +123,15 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// Seconds that the hub asks to wait: `Retry-After`, or `t` of `RateLimit` (`"api";r=0;t=55`). A date is not read.
+/// Seconds that the hub asks to wait: `Retry-After`, or `t` of `RateLimit` (`"api";r=0;t=55`), which every answer bears
+/// and which counts only when nothing remains. A date is not read.
 fn retry_after(headers: &HeaderMap) -> Option<u64> {
     let plain = text(headers, "retry-after").and_then(|secs| secs.parse::<f64>().ok());
-    let left = || text(headers, "ratelimit")?.split(';').find_map(|item| item.trim().strip_prefix("t=")?.parse().ok());
+    let left = || {
+        let limit = text(headers, "ratelimit")?;
+        let number = |name: &str| limit.split(';').find_map(|item| item.trim().strip_prefix(name)?.parse().ok());
+        number("t=").filter(|_| number("r=") == Some(0.0))
+    };
     let secs = plain.or_else(left)?;
     Duration::try_from_secs_f64(secs.ceil()).ok().map(|time| time.as_secs())
 }
@@ -159,6 +169,7 @@ mod tests {
         assert_eq!(retry_after(&headers("retry-after", "7")), Some(7));
         assert_eq!(retry_after(&headers("retry-after", "0.2")), Some(1));
         assert_eq!(retry_after(&headers("ratelimit", "\"api\";r=0;t=55")), Some(55));
+        assert_eq!(retry_after(&headers("ratelimit", "\"api\";r=7;t=55")), None);
         for bad in ["-1", "soon", "NaN", "1e300", "Wed, 21 Oct 2015 07:28:00 GMT"] {
             assert_eq!(retry_after(&headers("retry-after", bad)), None, "{bad}");
         }

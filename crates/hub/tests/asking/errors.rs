@@ -7,6 +7,7 @@ use tiller_hub::stop::Stop;
 use tiller_hub_server::{Fault, HubServer};
 use tiller_protocol::asset::{Gate, RepoRef};
 
+use super::server::refusing;
 use super::{hub, named, read, repo, settings};
 
 /// A gated and a private repository; `hf_granted` may see both, `hf_other` is another user's.
@@ -90,6 +91,25 @@ fn a_mirror_that_answers_with_the_status_alone_is_understood() {
     assert!(matches!(ask(&open, None, 404), HubError::NoFile { .. }));
     // As a firewall does.
     assert!(matches!(ask(&open, None, 403), HubError::Status { status: 403, .. }));
+}
+
+#[test]
+fn a_token_without_the_right_is_told_apart_from_a_licence_that_is_not_accepted() {
+    let endpoint = refusing("403 Forbidden", "X-Error-Message: Enable gated repositories in your token settings.\r\n");
+    let ask = |token| Hub::new(settings(&endpoint, token)).listing(&named("owner/gated"), &Stop::new()).unwrap_err();
+    let error = ask(Some("hf_good"));
+    assert!(matches!(&error, HubError::NoRight { message, .. } if message.contains("token settings")), "{error}");
+    assert!(matches!(ask(None), HubError::Status { status: 403, .. }));
+}
+
+#[test]
+fn a_limit_that_is_not_used_up_is_no_reason_to_wait() {
+    let ask = |lines| {
+        let endpoint = refusing("503 Service Unavailable", lines);
+        Hub::new(settings(&endpoint, None)).listing(&named("a/b"), &Stop::new()).unwrap_err()
+    };
+    assert!(matches!(ask("RateLimit: \"api\";r=499;t=250\r\n"), HubError::Status { status: 503, .. }));
+    assert!(matches!(ask("Retry-After: 4000\r\n"), HubError::Busy { secs: 4000 }));
 }
 
 #[test]

@@ -28,10 +28,23 @@ pub(crate) fn answering(answer: impl Fn(&str) -> (String, String) + Send + Sync 
         let path = first.split(' ').nth(1).unwrap_or_default();
         let (lines, body) = answer(path);
         let status = if lines.contains("Location:") { "302 Found" } else { "200 OK" };
-        let len = body.len();
-        write!(stream, "HTTP/1.1 {status}\r\n{lines}Content-Length: {len}\r\nConnection: close\r\n\r\n{body}")
+        send(&mut stream, status, &lines, &body)
     });
     format!("http://{address}")
+}
+
+/// Answers every request with the same status and header lines. Returns the endpoint.
+pub(crate) fn refusing(status: &'static str, lines: &'static str) -> String {
+    let address = serve(move |mut stream| {
+        head(&mut stream)?;
+        send(&mut stream, status, lines, "")
+    });
+    format!("http://{address}")
+}
+
+fn send(stream: &mut TcpStream, status: &str, lines: &str, body: &str) -> std::io::Result<()> {
+    let len = body.len();
+    write!(stream, "HTTP/1.1 {status}\r\n{lines}Content-Length: {len}\r\nConnection: close\r\n\r\n{body}")
 }
 
 /// A proxy that takes every host to be `target`, and how many connections went through it.

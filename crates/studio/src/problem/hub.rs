@@ -38,7 +38,9 @@ pub(crate) fn hub(error: &HubError) -> Problem {
             "Check this computer's date. If your organisation inspects connections, let SSL_CERT_FILE name the file \
              with its certificates. Nothing was sent.",
         ),
-        HubError::NoRepo { .. } | HubError::Gated { .. } | HubError::BadToken => access(error),
+        HubError::NoRepo { .. } | HubError::Gated { .. } | HubError::NoRight { .. } | HubError::BadToken => {
+            access(error)
+        }
         HubError::NoRevision { id, revision } => Problem::new(
             "There is no such revision",
             format!("The repository {id} has no branch, tag or commit {revision}."),
@@ -99,6 +101,11 @@ fn access(error: &HubError) -> Problem {
                  HF_TOKEN."
             ),
         ),
+        HubError::NoRight { id, message } => Problem::new(
+            "The access token lacks a right",
+            format!("The hub refuses {id} to this token: {}.", message.trim_end_matches('.')),
+            "In your account on the hub, give the token the right to read gated repositories, or make one that has it.",
+        ),
         _ => Problem::new(
             "The access token is not accepted",
             "The hub does not know the token; it may have been withdrawn, or is not complete.",
@@ -146,7 +153,10 @@ fn disk(error: &HubError) -> Problem {
 
 /// Tells why it is not known what a repository offers.
 pub(crate) fn refusal(error: &HubError) -> HubRefusal {
-    let may_sign_in = matches!(error, HubError::NoRepo { .. } | HubError::Gated { .. } | HubError::BadToken);
+    let may_sign_in = matches!(
+        error,
+        HubError::NoRepo { .. } | HubError::Gated { .. } | HubError::NoRight { .. } | HubError::BadToken
+    );
     let page = match error {
         HubError::Gated { page, .. } => Some(page.clone()),
         _ => None,

@@ -207,6 +207,7 @@ fn hub_failures() {
             HubError::Gated { id: id(), page: page(), signed_in: true },
             &["https://huggingface.co/google/", "yours has not"],
         ),
+        (HubError::NoRight { id: id(), message: text("Token settings.") }, &["google/", "Token settings", "gated"]),
         (HubError::BadToken, &["HF_TOKEN"]),
         (HubError::Busy { secs: 7 }, &["7 seconds"]),
         (HubError::Status { url: text("https://h/x"), status: 503, message: text("Down.") }, &["503", "Down"]),
