@@ -142,10 +142,14 @@ pub fn fetch(
 
     let board = job.board(control);
     job.check_room(&board, control)?;
-    store.make_root()?;
-    // Without it, other tools call the repository damaged.
-    store::make_folder(&job.folder.join("snapshots"))?;
-    Order::add(&job.folder, &listing.commit, files)?;
+    // A cache that has everything may be one that cannot be written to.
+    let has_all = board.lock().is_over();
+    if !has_all {
+        store.make_root()?;
+        // Without it, other tools call the repository damaged.
+        store::make_folder(&job.folder.join("snapshots"))?;
+        Order::add(&job.folder, &listing.commit, files)?;
+    }
     job.run(&board, control, observer)?;
 
     for (file, place) in files.iter().zip(&places) {
@@ -206,7 +210,9 @@ impl Job<'_> {
                 reporter.report(board, false);
             }
         });
-        note(board);
+        for idx in note(board) {
+            note_on_full_disk(board, idx);
+        }
         reporter.report(board, true);
         let mut inner = board.lock();
         if let Some(error) = inner.take_failure() {
@@ -229,12 +235,26 @@ fn spawn<'s>(scope: &'s thread::Scope<'s, '_>, name: String, board: &'s Board, w
     }
 }
 
-/// Writes down what is on the disk. A note that cannot be written costs nothing now; the disk will tell by itself.
-fn note(board: &Board) {
+/// Writes down what is on the disk. Returns the files whose note could not be written, which costs nothing as long as
+/// another try follows.
+fn note(board: &Board) -> Vec<usize> {
+    let mut failed = Vec::new();
     for (idx, part) in board.unnoted() {
         if let Err(error) = part.note(|| board.done(idx)) {
             log::warn!("{error}");
+            board.keep_unnoted(idx);
+            failed.push(idx);
         }
+    }
+    failed
+}
+
+/// Gives up the last bytes of a file so that there is room for its note. Only when nobody writes to it any more.
+fn note_on_full_disk(board: &Board, idx: usize) {
+    let Some(part) = board.part(idx) else { return };
+    let noted = part.shorten().map(|len| board.clip(idx, len)).and_then(|()| part.note(|| board.done(idx)));
+    if let Err(error) = noted {
+        log::warn!("{error}");
     }
 }
 

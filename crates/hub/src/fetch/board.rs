@@ -279,6 +279,24 @@ impl Board {
         unnoted.collect()
     }
 
+    /// A note could not be written.
+    pub(super) fn keep_unnoted(&self, idx: usize) {
+        self.lock().files[idx].is_unnoted = true;
+    }
+
+    /// A file that is on its way.
+    pub(super) fn part(&self, idx: usize) -> Option<Arc<Part>> {
+        match &self.lock().files[idx].stage {
+            Stage::Open(part) => Some(Arc::clone(part)),
+            _ => None,
+        }
+    }
+
+    /// Forgets the bytes of a file from `len` on.
+    pub(super) fn clip(&self, idx: usize, len: u64) {
+        self.lock().files[idx].done.clip(len);
+    }
+
     /// Bytes of a file that are there.
     pub(super) fn done(&self, idx: usize) -> Ranges {
         self.lock().files[idx].done.clone()

@@ -12,6 +12,9 @@ use crate::store::{Blobs, Lock, disk, if_there, make_folder};
 /// Smaller files reach the disk soon enough by themselves.
 const SYNC_BYTES: u64 = 1 << 20;
 
+/// Room for a note, in blocks of any usual size.
+const ROOM_BYTES: u64 = 128 << 10;
+
 /// An open file on its way, locked against other programs.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -83,6 +86,19 @@ impl Part {
 
     fn settle(&self) -> MutexGuard<'_, bool> {
         self.is_settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a few bytes off its end, which makes room on a full disk, and says how many are left.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub(crate) fn shorten(&self) -> Result<u64, HubError> {
+        let shorten = || {
+            let len = self.file.metadata()?.len().saturating_sub(ROOM_BYTES);
+            self.file.set_len(len)?;
+            Ok(len)
+        };
+        shorten().map_err(|error| disk(&self.blobs.part(), &error))
     }
 
     /// Empties it; `forget` is called when that is done, before any note can be written.
