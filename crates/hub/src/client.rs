@@ -75,7 +75,7 @@ impl Hub {
             return Err(refuse("it is too long for a text of its kind"));
         }
         let bytes = self.retrying(stop, || {
-            let mut body = self.open(listing, file, None, None, stop)?;
+            let mut body = self.open(listing, file, None, stop)?;
             let mut bytes = Vec::new();
             let mut buffer = [0; 16 << 10];
             while bytes.len() as u64 <= limit {

@@ -34,6 +34,9 @@ const MAX_REDIRECTS: u32 = 10;
 /// Bytes that one connection reads at a time.
 const BUFFER: usize = 256 << 10;
 
+/// Connections to one host that are kept for the next request.
+const MAX_IDLE: usize = 8;
+
 /// Signed addresses remembered at a time.
 const MAX_SIGNED: usize = 64;
 
@@ -89,8 +92,7 @@ impl Hub {
         &self.settings
     }
 
-    /// Begins to read a file or, with `range`, a part of it. With `if_etag`, the part comes only if the file is still
-    /// the one of that tag, and all of the file otherwise.
+    /// Begins to read a file or, with `range`, a part of it; its address names the commit, so parts fit together.
     ///
     /// It is tried once, or once more through the hub when a remembered signed address has expired; whether to try
     /// again is the caller's to decide, see [`HubError::is_passing`].
@@ -103,13 +105,11 @@ impl Hub {
         listing: &Listing,
         file: &RemoteFile,
         range: Option<Range<u64>>,
-        if_etag: Option<&str>,
         stop: &Stop,
     ) -> Result<Body, HubError> {
         let mut headers = vec![(header::ACCEPT_ENCODING, "identity".to_owned())];
         if let Some(range) = &range {
             headers.push((header::RANGE, format!("bytes={}-{}", range.start, range.end.saturating_sub(1))));
-            headers.extend(if_etag.map(|tag| (header::IF_RANGE, tag.to_owned())));
         }
         let address = self.settings.endpoint.file(&listing.repo.id, &listing.commit, &file.path);
         let remembered = self.signed.lock().unwrap_or_else(PoisonError::into_inner).get(&address).cloned();
@@ -217,6 +217,7 @@ impl Agents {
                 .user_agent(concat!("tiller/", env!("CARGO_PKG_VERSION")))
                 .input_buffer_size(BUFFER)
                 .output_buffer_size(16 << 10)
+                .max_idle_connections_per_host(MAX_IDLE)
                 .timeout_resolve(Some(settings.connect))
                 .timeout_connect(Some(settings.connect))
                 .timeout_per_read(Some(settings.stall))

@@ -75,7 +75,7 @@ impl Piece<'_> {
         let file = &job.files[self.idx];
         let is_all = self.rest == (0..file.bytes);
         let range = (!self.is_stream && !is_all).then(|| self.rest.clone());
-        let mut body = job.hub.open(job.listing, file, range, None, &control.stop)?;
+        let mut body = job.hub.open(job.listing, file, range, &control.stop)?;
         if body.range.start != self.rest.start || body.range.end > self.rest.end {
             // The whole file comes although a part was asked for. One stream of it is enough.
             if !self.board.in_one(self.idx) {

@@ -1,6 +1,6 @@
 //! The content of a file as it comes in.
 
-use std::io::Read;
+use std::io::Read as _;
 use std::ops::Range;
 
 use ureq::BodyReader;
@@ -16,8 +16,6 @@ pub struct Body {
     stream: Stream,
     /// Which bytes of the file come. The whole file when a server does not know parts, whatever was asked for.
     pub range: Range<u64>,
-    /// The tag that whoever sends it gives to the content; for `If-Range`.
-    pub etag: Option<String>,
 }
 
 impl Body {
@@ -48,8 +46,7 @@ impl Body {
         if let Some(length) = length.filter(|length| *length != expected) {
             return Err(refuse(wrong_size(length, expected)));
         }
-        let etag = text(headers, header::ETAG.as_str()).map(str::to_owned);
-        Ok(Self { stream: Stream::of(answer), range, etag })
+        Ok(Self { stream: Stream::of(answer), range })
     }
 
     /// Reads on, as [`Read::read`] does.
@@ -100,12 +97,6 @@ impl Answer {
         }
         bytes.truncate(limit);
         Ok(bytes)
-    }
-}
-
-impl Read for Body {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.read_on(buffer).map_err(std::io::Error::other)
     }
 }
 

@@ -166,13 +166,13 @@ fn bodies_that_are_not_what_was_asked_for_are_refused() {
     assert!(matches!(part(Fault::Cut(2)), Err(HubError::Unreachable { .. })));
     server.fault("model.safetensors", Fault::NoRange, 1);
     let file = listing.files.iter().find(|file| file.path == "model.safetensors").unwrap();
-    let body = hub.open(&listing, file, Some(4..9), None, &Stop::new()).unwrap();
+    let body = hub.open(&listing, file, Some(4..9), &Stop::new()).unwrap();
     assert_eq!(body.range, 0..file.bytes);
 
     let grown = RemoteFile { bytes: file.bytes + 1, ..file.clone() };
-    let result = hub.open(&listing, &grown, None, None, &Stop::new());
+    let result = hub.open(&listing, &grown, None, &Stop::new());
     assert!(matches!(result, Err(HubError::BadAnswer { .. })), "{result:?}");
     let gone = RemoteFile { path: "gone.json".to_owned(), ..file.clone() };
-    let result = hub.open(&listing, &gone, None, None, &Stop::new());
+    let result = hub.open(&listing, &gone, None, &Stop::new());
     assert!(matches!(result, Err(HubError::NoFile { .. })), "{result:?}");
 }

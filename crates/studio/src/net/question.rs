@@ -139,7 +139,9 @@ pub(crate) fn offer(hub: &Hub, repo: &RepoRef, stop: &Stop) -> Result<Offer, Hub
     let mut selection = select::choices(&listing.files);
     let (locked, facts) = match facts(hub, &listing, &selection, stop) {
         Ok(facts) => (None, facts),
-        Err(error @ (HubError::Gated { .. } | HubError::BadToken)) => (Some(problem::hub(&error)), Facts::default()),
+        Err(error @ (HubError::Gated { .. } | HubError::NoRight { .. } | HubError::BadToken)) => {
+            (Some(problem::hub(&error)), Facts::default())
+        }
         Err(error) => return Err(error),
     };
     let checkpoint = selection.choices.iter_mut().find(|choice| choice.id == select::SAFETENSORS);
@@ -221,7 +223,7 @@ fn facts(hub: &Hub, listing: &Listing, selection: &Selection, stop: &Stop) -> Re
         && let Some(smallest) = first.files.iter().min_by_key(|file| file.bytes)
     {
         let part = 0..smallest.bytes.min(1);
-        drop(hub.open(listing, smallest, Some(part).filter(|part| !part.is_empty()), None, stop)?);
+        drop(hub.open(listing, smallest, Some(part).filter(|part| !part.is_empty()), stop)?);
     }
     Ok(Facts::default())
 }
