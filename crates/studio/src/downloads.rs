@@ -155,6 +155,10 @@ impl Downloads {
                 log::error!("a download ended with a panic");
             }
         }
+        while let Some(i) = self.rows.iter().position(|row| row.is_forgotten) {
+            let gone = self.rows.remove(i);
+            self.discard(&gone);
+        }
     }
 
     fn start(&mut self, id: DownloadId, mut order: DownloadOrder) {

@@ -68,7 +68,7 @@ pub(crate) fn merge(batch: &mut VecDeque<Event>, event: Event) {
 }
 
 fn is_report(event: &Event) -> bool {
-    matches!(event, Event::Progress { .. } | Event::ChatDelta { .. } | Event::Discovery { .. })
+    matches!(event, Event::Progress { .. } | Event::ChatDelta { .. } | Event::Discovery { .. } | Event::Downloads(_))
 }
 
 fn same_stream(earlier: &Event, later: &Event) -> bool {
@@ -76,6 +76,7 @@ fn same_stream(earlier: &Event, later: &Event) -> bool {
         (Event::Progress { job: a, .. }, Event::Progress { job: b, .. })
         | (Event::Discovery { job: a, .. }, Event::Discovery { job: b, .. }) => a == b,
         (Event::ChatDelta { job: a, side: x, .. }, Event::ChatDelta { job: b, side: y, .. }) => (a, x) == (b, y),
+        (Event::Downloads(_), Event::Downloads(_)) => true,
         _ => false,
     }
 }
@@ -97,6 +98,7 @@ fn join(earlier: &mut Event, later: Event) {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use tiller_protocol::asset::{AssetKind, Download, DownloadId, DownloadOrder, DownloadPhase, RepoRef};
     use tiller_protocol::chat::Side;
     use tiller_protocol::discovery::{Candidate, DiscoveryProgress};
     use tiller_protocol::message::JobId;
@@ -121,13 +123,29 @@ mod tests {
         Event::Discovery { job: JobId(1), progress: Box::new(progress) }
     }
 
+    fn download() -> Download {
+        let repo = RepoRef { id: "a/b".to_owned(), revision: None };
+        Download {
+            id: DownloadId(1),
+            order: DownloadOrder { repo, choice: "safetensors".to_owned(), folder: None },
+            kind: AssetKind::Model,
+            label: String::new(),
+            phase: DownloadPhase::Waiting,
+            files: vec![],
+            bytes_per_sec: None,
+            secs_left: None,
+        }
+    }
+
     #[test]
     fn reports_merge_and_order_is_kept() {
         let mut batch = VecDeque::new();
         for event in [
             delta(Side::Steered, "a"),
             delta(Side::Plain, "x"),
+            Event::Downloads(vec![]),
             delta(Side::Steered, "b"),
+            Event::Downloads(vec![download()]),
             Event::Notice("n".to_owned()),
             delta(Side::Steered, "c"),
             points(&[0, 1]),
@@ -138,6 +156,7 @@ mod tests {
         let expected = [
             delta(Side::Steered, "ab"),
             delta(Side::Plain, "x"),
+            Event::Downloads(vec![download()]),
             Event::Notice("n".to_owned()),
             delta(Side::Steered, "c"),
             points(&[0, 1, 2]),

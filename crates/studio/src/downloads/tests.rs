@@ -9,8 +9,9 @@ use tiller_hub::endpoint::Endpoint;
 use tiller_hub::http::HubSettings;
 use tiller_hub::listing::{Listing, Sum};
 use tiller_hub::retry::Retry;
+use tiller_hub::token::{Keyring, Tokens};
 use tiller_hub_server::{Fault, HubServer, Repo};
-use tiller_protocol::asset::{AssetState, Gate, HubListing, HubRefusal, Secret};
+use tiller_protocol::asset::{AssetState, Gate, HubListing, HubRefusal, Secret, TokenSource, TokenState};
 use tiller_protocol::settings::AppSettings;
 
 use super::*;
@@ -442,4 +443,84 @@ fn a_disk_that_is_too_small_is_told_before_the_first_byte() {
     let problem = failure(&failed).unwrap();
     assert!(problem.title.contains("room on the disk") && problem.cause.contains("more than 1000 TB"), "{problem}");
     assert_eq!(desk.file_requests(), 0);
+}
+
+/// A keyring in memory, or none at all.
+#[derive(Clone, Default)]
+struct Keyrings {
+    kept: Arc<std::sync::Mutex<Option<Secret>>>,
+    is_missing: bool,
+}
+
+impl Keyring for Keyrings {
+    fn read(&self) -> Result<Option<Secret>, String> {
+        if self.is_missing { Err("there is none".to_owned()) } else { Ok(self.kept.lock().unwrap().clone()) }
+    }
+
+    fn write(&self, secret: &Secret) -> Result<(), String> {
+        *self.kept.lock().unwrap() = Some(secret.clone());
+        if self.is_missing { Err("there is none".to_owned()) } else { Ok(()) }
+    }
+
+    fn delete(&self) -> Result<(), String> {
+        *self.kept.lock().unwrap() = None;
+        Ok(())
+    }
+}
+
+fn token(studio: &Studio) -> TokenState {
+    wait(studio, |event| match event {
+        Event::Token(state) => Some(state),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_token_is_kept_in_the_keyring_told_with_its_owner_and_used() {
+    let desk = Desk::new();
+    desk.server.add_repo("tiny/private", model().private().granted("hf_good"));
+    desk.server.add_token("hf_good", "ada");
+    let keyring = Keyrings::default();
+    let open = |keyring: &Keyrings| {
+        let mut options = desk.options(None);
+        options.hub.tokens = Some(Tokens::from_vars(&|_| None, Box::new(keyring.clone())));
+        Studio::open(&options, Arc::new(|| ())).unwrap()
+    };
+    let studio = open(&keyring);
+    studio.send(Command::Refresh);
+    assert_eq!(token(&studio), TokenState::default());
+    assert!(desk.server.requests().is_empty(), "opening asks the hub nothing");
+    assert!(ask(&studio, "tiny/private").is_err());
+    studio.send(Command::SetToken(Secret("hf_good".to_owned())));
+    let state = token(&studio);
+    assert_eq!((state.source, state.note), (TokenSource::Keyring, None));
+    assert!(state.user.is_some_and(|user| user.contains("ada")));
+    assert!(ask(&studio, "tiny/private").is_ok());
+    assert_eq!(*keyring.kept.lock().unwrap(), Some(Secret("hf_good".to_owned())));
+    let files = walk(desk.dir.path());
+    assert!(files.iter().all(|file| !file.windows(7).any(|part| part == b"hf_good")), "no file holds it");
+
+    studio.send(Command::SetToken(Secret("hf_bad".to_owned())));
+    let problem = wait(&studio, |event| match event {
+        Event::Failed { problem, .. } => Some(problem),
+        _ => None,
+    });
+    assert!(problem.title.contains("token") && !problem.to_string().contains("hf_bad"), "{problem}");
+    studio.send(Command::SetToken(Secret(String::new())));
+    wait(&studio, |event| matches!(event, Event::Token(state) if state == TokenState::default()).then_some(()));
+    assert_eq!(*keyring.kept.lock().unwrap(), None);
+    drop(studio);
+
+    let studio = open(&Keyrings { is_missing: true, ..Keyrings::default() });
+    studio.send(Command::SetToken(Secret("hf_good".to_owned())));
+    let state = token(&studio);
+    assert_eq!(state.source, TokenSource::Session);
+    assert!(state.note.is_some_and(|note| note.contains("until Tiller ends")));
+    assert!(ask(&studio, "tiny/private").is_ok());
+}
+
+/// Contents of all files below a folder.
+fn walk(folder: &Path) -> Vec<Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![std::fs::read(&path).unwrap()] }).collect()
 }

@@ -91,7 +91,7 @@ fn run(shared: &Shared, inbox: &Receiver<Order>, stop: &Stop) {
             shared.outbox.post(Event::Token(TokenState::default()));
             continue;
         };
-        let may_ask = !matches!(order, Order::Tell);
+        let (is_told, may_ask) = (!matches!(order, Order::Learn), !matches!(order, Order::Tell));
         let state = match order {
             Order::Learn if owner.is_some() => continue,
             Order::Tell | Order::Learn => tokens.state(),
@@ -102,6 +102,9 @@ fn run(shared: &Shared, inbox: &Receiver<Order>, stop: &Stop) {
         };
         if may_ask && owner.is_none() && state.source != TokenSource::None {
             owner = ask(shared, stop);
+        }
+        if !is_told && owner.is_none() {
+            continue;
         }
         shared.outbox.post(Event::Token(TokenState { user: owner.clone().flatten(), ..state }));
     }

@@ -3,7 +3,7 @@
 use tiller_protocol::asset::{CatalogueEntry, Gate, ShapeNeed};
 use tiller_studio::headless::ModelList;
 
-use crate::output::gigabytes;
+use crate::output::{amount, gigabytes};
 
 /// Width of a name.
 const NAME: usize = 16;
@@ -39,16 +39,21 @@ pub(super) fn table(list: &ModelList) -> String {
          memory by number format; +chat: a conversation of up to 4096 tokens, +search: a discovery step with the\n\
          default settings, both on the processor. Free now: {free}.\n"
     ));
-    lines.push("\nSparse autoencoders, the model they read, GB of the download:\n".to_owned());
-    for entry in &list.saes {
-        let choice = entry.choice.as_deref().unwrap_or_default();
-        let reads = entry.reads.join(", ");
-        lines.push(format!("{}\n  {reads}; {} GB; {} {choice}\n", entry.name, download(entry).trim(), entry.repo.id));
-    }
+    lines.push("\nWhat to give to tiller model download:\n".to_owned());
+    lines.extend(list.models.iter().map(|entry| format!("{:<NAME$}  {}\n", entry.name, entry.repo.id)));
+    lines.push("\nSparse autoencoders, with the model they read:\n".to_owned());
+    lines.extend(list.saes.iter().map(sae));
     for problem in &list.problems {
         lines.push(format!("\n{}\n  Cause: {}\n  Next step: {}\n", problem.title, problem.cause, problem.next_step));
     }
     lines.concat()
+}
+
+fn sae(entry: &CatalogueEntry) -> String {
+    let choice = entry.choice.as_deref().map_or_else(String::new, |choice| format!(" --choice {choice}"));
+    let bytes = entry.download_bytes.map_or_else(|| "size not known".to_owned(), amount);
+    let (name, reads, id) = (&entry.name, entry.reads.join(", "), &entry.repo.id);
+    format!("{name} ({bytes}; reads {reads})\n  {id}{choice}\n  {}\n", entry.note)
 }
 
 fn row(name: &str, cells: &[String], last: &str) -> String {
