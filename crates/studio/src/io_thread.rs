@@ -101,6 +101,7 @@ fn refresh(shared: &Shared) {
     let settings = shared.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
     shared.outbox.post(Event::Settings(settings));
     catalogue::post(shared);
+    installed::post(shared);
 }
 
 /// Sends the vector library.
