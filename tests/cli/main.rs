@@ -2,8 +2,10 @@
 
 mod codes;
 mod demo;
+mod download;
 mod gguf;
 mod goldens;
+mod library;
 mod limits;
 mod model;
 mod templates;

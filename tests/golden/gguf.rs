@@ -229,6 +229,7 @@ fn any_part_stands_for_the_whole() -> Result<()> {
         assert_eq!(model.config().n_layers, 3, "{}", path.display());
         assert_eq!(load::weight_files(path)?, paths);
         assert_eq!(load::preview(path)?.config, *model.config());
+        assert_eq!(load::facts(path)?.config, *model.config());
     }
     Ok(())
 }

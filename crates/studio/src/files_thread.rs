@@ -163,3 +163,6 @@ fn remove(shared: &Shared, path: &Path) -> Result<u64, Problem> {
 fn title(what: &str, path: &Path) -> String {
     format!("{what} {}", path.file_name().unwrap_or_default().to_string_lossy())
 }
+
+#[cfg(test)]
+mod tests;

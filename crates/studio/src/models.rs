@@ -11,7 +11,7 @@ use tiller_protocol::model::{LoadOptions, ModelInfo, ModelSource};
 use tiller_protocol::problem::Problem;
 
 use crate::assets::Assets;
-use crate::installed::{Installed, Stamp, WeightSum};
+use crate::installed::{self, Installed, Stamp, WeightSum};
 use crate::jobs::Sink;
 use crate::{clock, problem};
 
@@ -94,11 +94,13 @@ pub(crate) fn load(
 /// The folder of a source, or its GGUF file.
 ///
 /// # Errors
-/// A folder or file that is not there, or a hub model that is in none of the storage folders.
+/// A folder or file that is not there, a folder with several models or an SAE, or a hub model that is in none of the
+/// storage folders.
 pub(crate) fn folder(source: &ModelSource, sources: Sources<'_>) -> Result<PathBuf, Problem> {
     match source {
         ModelSource::Demo => sources.assets.as_ref().map(Assets::demo_model).map_err(Clone::clone),
-        ModelSource::Folder(path) if path.is_dir() || is_gguf(path) => Ok(path.clone()),
+        ModelSource::Folder(path) if path.is_dir() => installed::model_in(path),
+        ModelSource::Folder(path) if is_gguf(path) => Ok(path.clone()),
         ModelSource::Folder(dir) => Err(problem::no_folder(dir)),
         ModelSource::Hub(id) => sources.installed.hub_model(id),
     }

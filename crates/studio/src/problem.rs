@@ -16,10 +16,13 @@ use tiller_discover::DiscoverError;
 use tiller_engine::EngineError;
 use tiller_protocol::problem::Problem;
 
-pub(crate) use hub::{
-    cannot_run, hub, no_choice, no_tokenizer, nothing_to_open, only_pickles, refusal, which_choice,
+pub(crate) use hub::{cannot_run, hub, no_choice, no_tokenizer, nothing_to_open, only_pickles, refusal, which_choice};
+pub(crate) use installed::{
+    ambiguous, an_sae, another_import, behind_a_link, changed_while_loading, damaged, downloading, folder_known,
+    folder_stays, in_use, incomplete, no_room_to_copy, no_storage_folder, not_in_cache, not_installed, not_linked,
+    nothing_at, nothing_in, other_kind, other_sae, outside_folders, pickled, several_forms, several_in,
+    ships_with_tiller,
 };
-pub(crate) use installed::{ambiguous, another_import, behind_a_link, changed_while_loading, damaged, downloading, folder_known, folder_stays, in_use, incomplete, no_room_to_copy, no_storage_folder, not_in_cache, not_installed, not_linked, nothing_at, nothing_in, other_kind, other_sae, outside_folders, pickled, several_forms, several_in, ships_with_tiller};
 pub(crate) use memory::{amount, does_not_fit, no_room};
 
 /// What to do when a calculation fails for a reason that Tiller did not foresee.

@@ -80,3 +80,17 @@ impl Kind {
         (n / block).checked_mul(dtype.type_size() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of llama.cpp's `llama_ftype`.
+    #[test]
+    fn mixtures_have_the_quantisers_names() {
+        for (number, name) in [(15, Some("Q4_K_M")), (17, Some("Q5_K_M")), (11, Some("Q3_K_S")), (7, None), (999, None)]
+        {
+            assert_eq!(mixture(number), name);
+        }
+    }
+}

@@ -106,6 +106,26 @@ fn pre_activations_have_a_gradient_where_latents_are_off() {
 }
 
 #[test]
+fn facts_are_those_of_the_loaded_sae_and_a_lying_configuration_is_found_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let cfg = |more: &str| {
+        format!(r#"{{"architecture":"jumprelu","hook_name":"blocks.3.hook_resid_post","model_name":"tiny"{more}}}"#)
+    };
+    let sae = load(dir.path(), &cfg(r#","d_in":6,"d_sae":10"#)).unwrap();
+    let found = super::facts(dir.path()).unwrap();
+    assert_eq!((found.site, found.d_sae, found.d_model), (sae.site(), sae.d_sae(), sae.d_model()));
+    assert_eq!((found.architecture, found.format.as_str(), found.reads.as_deref()), ("jumprelu", "f32", Some("tiny")));
+    std::fs::write(dir.path().join("cfg.json"), cfg(r#","d_sae":12"#)).unwrap();
+    let error = super::facts(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("12") && error.contains("[6, 10]"), "{error}");
+    std::fs::write(dir.path().join("cfg.json"), cfg("")).unwrap();
+    let mut tensors = stored();
+    tensors.remove("threshold");
+    candle_core::safetensors::save(&tensors, dir.path().join("sae_weights.safetensors")).unwrap();
+    assert!(super::facts(dir.path()).unwrap_err().to_string().contains("threshold"));
+}
+
+#[test]
 fn what_cannot_be_computed_is_refused_with_its_name() {
     let dir = tempfile::tempdir().unwrap();
     for (more, word) in [

@@ -74,25 +74,29 @@ const MAX_DEPTH: usize = 6;
 /// Most folders that are looked into: someone may name the root of a disk.
 const MAX_FOLDERS: usize = 20_000;
 
+/// The same while a path is still being typed.
+const FEW_FOLDERS: usize = 200;
+
 /// What a walk has found.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     /// What can be opened, with whether a link led out of the folder on the way there.
     pub(crate) things: Vec<(Thing, bool)>,
     visited: BTreeSet<PathBuf>,
+    max_folders: usize,
 }
 
 impl Walk {
     /// Everything in a folder and below it; `is_cache` says that a configuration without weights counts, too.
     pub(crate) fn over(root: &Path, is_cache: bool) -> Self {
-        let mut walk = Self::default();
+        let mut walk = Self { max_folders: MAX_FOLDERS, ..Self::default() };
         walk.enter(root, is_cache, (0, false));
         walk
     }
 
     fn enter(&mut self, dir: &Path, is_cache: bool, (depth, is_led_out): (usize, bool)) {
         let Ok(canonical) = fs::canonicalize(dir) else { return };
-        if depth > MAX_DEPTH || self.visited.len() >= MAX_FOLDERS || !self.visited.insert(canonical) {
+        if depth > MAX_DEPTH || self.visited.len() >= self.max_folders || !self.visited.insert(canonical) {
             return;
         }
         let listing = Listing::of(dir);
@@ -319,6 +323,34 @@ pub(crate) fn only(path: &Path) -> Result<Thing, Problem> {
         _ => {
             let paths: Vec<&Path> = things.iter().map(|thing| thing.path.as_path()).collect();
             Err(problem::several_in(path, &paths))
+        }
+    }
+}
+
+/// The model in a folder, or the only one below it. A folder that holds no model at all is returned as it is: the
+/// engine tells best what it lacks.
+///
+/// # Errors
+/// An SAE, or several GGUF files without a checkpoint.
+pub(crate) fn model_in(dir: &Path) -> Result<PathBuf, Problem> {
+    let own = at(dir);
+    if own.iter().any(|thing| thing.path == dir && thing.kind == AssetKind::Model) {
+        return Ok(dir.to_owned());
+    }
+    let things = if own.is_empty() {
+        let mut walk = Walk { max_folders: FEW_FOLDERS, ..Walk::default() };
+        walk.enter(dir, false, (0, false));
+        walk.things.into_iter().map(|(thing, _)| thing).collect()
+    } else {
+        own
+    };
+    match things.as_slice() {
+        [] => Ok(dir.to_owned()),
+        [only] if only.kind == AssetKind::Sae => Err(problem::an_sae(&only.path)),
+        [only] => Ok(only.path.clone()),
+        several => {
+            let paths: Vec<&Path> = several.iter().map(|thing| thing.path.as_path()).collect();
+            Err(problem::several_in(dir, &paths))
         }
     }
 }

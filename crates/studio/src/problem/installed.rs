@@ -40,7 +40,10 @@ pub(crate) fn incomplete(id: &str) -> Problem {
 pub(crate) fn several_forms(id: &str, paths: &[&Path]) -> Problem {
     Problem::new(
         "It is not clear which file is meant",
-        format!("{id} is here in several forms: {}.", listed(paths.iter().map(|path| file_name(path)))),
+        format!(
+            "There are several forms of {id} on this computer: {}.",
+            listed(paths.iter().map(|path| file_name(path)))
+        ),
         "Open one of them on the Models page, or give its path or its name.",
     )
 }
@@ -94,6 +97,15 @@ pub(crate) fn several_in(path: &Path, things: &[&Path]) -> Problem {
     )
 }
 
+/// An SAE where a model was expected.
+pub(crate) fn an_sae(path: &Path) -> Problem {
+    Problem::new(
+        "This is an SAE, not a model",
+        format!("{} holds a sparse autoencoder, which reads the activations of a model.", path.display()),
+        "Add it to the library, and load the model that it was trained on.",
+    )
+}
+
 /// A checkpoint whose weights are pickled.
 pub(crate) fn pickled(path: &Path) -> Problem {
     Problem::new(
@@ -115,12 +127,12 @@ pub(crate) fn other_sae(path: &Path, file: &str, maker: &str) -> Problem {
 /// Files that differ from what they should be.
 pub(crate) fn damaged(bad: &[(String, String)], is_hub: bool) -> Problem {
     let (title, next_step) = match is_hub {
-        true => ("Files are damaged", "Remove it and download it again; whole files of other models stay."),
+        true => ("Files are damaged", "Download it again; only the damaged files are fetched."),
         false => ("Files have changed", "Import it again if that is as it should be; else fetch these files again."),
     };
-    let told = bad.iter().take(NAMED).map(|(file, reason)| format!("{file}: {reason}"));
-    let more = if bad.len() > NAMED { format!("; {} more", bad.len() - NAMED) } else { String::new() };
-    Problem::new(title, format!("{}{more}.", told.collect::<Vec<_>>().join("; ")), next_step)
+    let told = bad.iter().take(NAMED).map(|(file, reason)| format!("{file} ({reason})"));
+    let more = if bad.len() > NAMED { format!(", and {} more", bad.len() - NAMED) } else { String::new() };
+    Problem::new(title, format!("Not what they should be: {}{more}.", told.collect::<Vec<_>>().join(", ")), next_step)
 }
 
 /// Files that became others while they were read.

@@ -278,7 +278,7 @@ fn problems_of_installed_assets() {
     check(&pickled(&path), &["/m/Tiny", "pytorch_model.bin", "safetensors"]);
     check(&other_sae(&path, "params.npz", "Gemma Scope"), &["params.npz", "Gemma Scope", "SAELens"]);
     let bad = vec![("a.gguf".to_owned(), "its checksum is other".to_owned()); 8];
-    check(&damaged(&bad, true), &["a.gguf", "2 more", "download it again"]);
+    check(&damaged(&bad, true), &["a.gguf", "2 more", "Download it again"]);
     check(&damaged(&bad, false), &["a.gguf", "Import it again"]);
     check(&changed_while_loading(&path), &["/m/Tiny"]);
     check(&in_use("Tiny"), &["Tiny", "Unload"]);

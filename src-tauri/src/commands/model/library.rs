@@ -140,7 +140,8 @@ fn told(verdict: &Verdict) -> String {
     lines.extend(verdict.unknown.iter().map(|file| format!("  unknown  {file}\n")));
     lines.extend(verdict.bad.iter().map(|(file, reason)| format!("  BAD      {file}: {reason}\n")));
     if !verdict.unknown.is_empty() {
-        let note = "Nobody has published a checksum for what is unknown; what was read is remembered for the next time.";
+        let note =
+            "Nobody has published a checksum for what is unknown; what was read is remembered for the next time.";
         lines.push(format!("{note}\n"));
     }
     lines.concat()

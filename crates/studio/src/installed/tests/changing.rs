@@ -126,7 +126,7 @@ fn verifying_finds_the_bad_file() {
     assert_eq!(verdict.bad[0].0, "model.safetensors");
     let AssetState::Broken(problem) = machine.asset("tiny").state else { panic!("it is not shown as broken") };
     assert!(
-        problem.cause.contains("model.safetensors") && problem.next_step.contains("download it again"),
+        problem.cause.contains("model.safetensors") && problem.next_step.contains("Download it again"),
         "{problem}"
     );
     spoil(&weights);

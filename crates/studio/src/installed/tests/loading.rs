@@ -153,3 +153,22 @@ fn hub_models_are_found_in_all_folders_and_forms() {
     assert!(find("acme/two").unwrap_err().cause.contains("b.gguf"));
     assert!(find("nobody").unwrap_err().next_step.contains("tiller model installed"));
 }
+
+#[test]
+fn a_folder_stands_for_the_one_model_in_it() {
+    let machine = Machine::new();
+    let folder = |path: &Path| {
+        let assets = Assets::find();
+        let sources = Sources { assets: &assets, installed: &machine.installed };
+        models::folder(&ModelSource::Folder(path.to_owned()), sources)
+    };
+    assert_eq!(folder(&fixture("qwen2")), Ok(fixture("qwen2")));
+    assert_eq!(folder(&machine.path("disk")), Ok(machine.path("disk")), "the engine tells what it lacks");
+    copy_checkpoint("qwen2", &machine.path("disk/down/Tiny"));
+    assert_eq!(folder(&machine.path("disk")), Ok(machine.path("disk/down/Tiny")));
+    copy_checkpoint("qwen3", &machine.path("disk/Other"));
+    assert!(folder(&machine.path("disk")).unwrap_err().cause.contains("down/Tiny"));
+    assert!(folder(&fixture("gguf")).unwrap_err().cause.contains("gemma2-q8_0.gguf"));
+    let sae = folder(&demo_sae()).unwrap_err();
+    assert!(sae.title.contains("SAE") && sae.next_step.contains("library"), "{sae}");
+}
