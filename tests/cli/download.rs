@@ -104,7 +104,10 @@ fn a_model_is_downloaded_and_opens() -> Result<()> {
     let output = desk.run(&[&format!("{}/{ID}/tree/main", desk.server.endpoint())])?;
     assert_whole(&output)?;
     desk.server.clear_requests();
-    assert_whole(&desk.run(&[ID])?)?;
+    let second = desk.run(&[ID])?;
+    assert_whole(&second)?;
+    let told = document(&second)?;
+    assert_eq!(told["present_bytes"], told["total_bytes"]);
     let again = desk.server.requests().into_iter().filter(|request| request.path.contains("model.safetensors")).count();
     assert_eq!(again, 0, "what is there is not fetched again");
     let path = document(&output)?["path"].as_str().context("path")?.to_owned();

@@ -33,7 +33,7 @@ const QUEUE: usize = 1024;
 /// Least time between two lists of downloads, unless one of them does something else.
 const POST_EVERY: Duration = Duration::from_millis(100);
 /// How long the thread sleeps when nothing is to be told.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 
 /// How the hub is reached and where its files are kept.
 #[derive(Clone, Debug, Default)]

@@ -73,13 +73,12 @@ pub(super) fn work(shared: &Shared, job: &Job, tell: &dyn Fn(What)) {
 
 fn carry_out(shared: &Shared, job: &Job, tell: &dyn Fn(What)) -> Result<PathBuf, Problem> {
     let hub = shared.net.hub()?;
-    let plan = match &job.plan {
-        Some(plan) => plan.clone(),
-        None => {
-            let plan = plan(&hub, &job.order, &job.stop)?;
-            tell(What::Planned(plan.clone()));
-            plan
-        }
+    let plan = if let Some(plan) = &job.plan {
+        plan.clone()
+    } else {
+        let plan = plan(&hub, &job.order, &job.stop)?;
+        tell(What::Planned(plan.clone()));
+        plan
     };
     let snapshot = fetch_plan(&hub, &plan, &job.folder, &job.stop, &mut |measure| tell(What::Advanced(measure)));
     snapshot.map(|snapshot| asset_path(&snapshot, &job.order.choice)).map_err(|error| problem::hub(&error))

@@ -53,7 +53,9 @@ pub struct DownloadResult {
     pub folder: PathBuf,
     /// The checkpoint folder, GGUF file or SAE folder; absent when it was stopped.
     pub path: Option<PathBuf>,
-    /// Bytes of its files that are on the disk.
+    /// Bytes of its files that were on the disk before.
+    pub present_bytes: u64,
+    /// Bytes of its files that are on the disk now.
     pub done_bytes: u64,
     /// Bytes of its files.
     pub total_bytes: u64,
@@ -92,7 +94,8 @@ pub fn model_download(global: &Global, options: &DownloadOptions) -> Result<Down
     };
     let plan = downloads::pick(offer.listing, &offer.selection, &choice)?;
     let total_bytes = plan.listing.files.iter().map(|file| file.bytes).sum();
-    let mut done_bytes = 0;
+    let present_bytes = downloads::present_bytes(&plan, &folder);
+    let mut done_bytes = present_bytes;
     let mut report = Report::new(global, &plan);
     let ended = stoppable(&global.watch, |stop| {
         downloads::fetch_plan(&hub, &plan, &folder, stop, &mut |measure| {
@@ -113,6 +116,7 @@ pub fn model_download(global: &Global, options: &DownloadOptions) -> Result<Down
         label: plan.label,
         folder,
         stopped: path.is_none(),
+        present_bytes,
         done_bytes: if path.is_some() { total_bytes } else { done_bytes },
         path,
         total_bytes,

@@ -24,6 +24,17 @@ pub(super) struct TokenDesk {
     stop: Stop,
 }
 
+/// Whose token it is.
+#[derive(PartialEq)]
+enum Owner {
+    /// The hub has not been asked, or has not answered.
+    Unasked,
+    /// The hub knows no owner.
+    Nobody,
+    /// This user.
+    Named(String),
+}
+
 enum Order {
     Tell,
     Learn,
@@ -81,8 +92,7 @@ impl TokenDesk {
 }
 
 fn run(shared: &Shared, inbox: &Receiver<Order>, stop: &Stop) {
-    // Absent until the hub was asked; then whose token it is, if it told.
-    let mut owner: Option<Option<String>> = None;
+    let mut owner = Owner::Unasked;
     for order in inbox {
         if stop.is_set() {
             return;
@@ -93,20 +103,21 @@ fn run(shared: &Shared, inbox: &Receiver<Order>, stop: &Stop) {
         };
         let (is_told, may_ask) = (!matches!(order, Order::Learn), !matches!(order, Order::Tell));
         let state = match order {
-            Order::Learn if owner.is_some() => continue,
+            Order::Learn if owner != Owner::Unasked => continue,
             Order::Tell | Order::Learn => tokens.state(),
             Order::Set(secret) => {
-                owner = None;
+                owner = Owner::Unasked;
                 set(shared, tokens, &secret)
             }
         };
-        if may_ask && owner.is_none() && state.source != TokenSource::None {
+        if may_ask && owner == Owner::Unasked && state.source != TokenSource::None {
             owner = ask(shared, stop);
         }
-        if !is_told && owner.is_none() {
+        if !is_told && owner == Owner::Unasked {
             continue;
         }
-        shared.outbox.post(Event::Token(TokenState { user: owner.clone().flatten(), ..state }));
+        let user = if let Owner::Named(user) = &owner { Some(user.clone()) } else { None };
+        shared.outbox.post(Event::Token(TokenState { user, ..state }));
     }
 }
 
@@ -120,18 +131,19 @@ fn set(shared: &Shared, tokens: &Tokens, secret: &Secret) -> TokenState {
     }
 }
 
-/// Asks the hub whose token it is; absent when it could not be asked.
-fn ask(shared: &Shared, stop: &Stop) -> Option<Option<String>> {
-    let hub = shared.net.hub().ok()?;
+/// Asks the hub whose token it is.
+fn ask(shared: &Shared, stop: &Stop) -> Owner {
+    let Ok(hub) = shared.net.hub() else { return Owner::Unasked };
     match hub.user(stop) {
-        Ok(user) => Some(user),
+        Ok(Some(user)) => Owner::Named(user),
+        Ok(None) => Owner::Nobody,
         Err(error @ HubError::BadToken) => {
             shared.outbox.post(Event::Failed { job: None, problem: problem::hub(&error) });
-            Some(None)
+            Owner::Nobody
         }
         Err(error) => {
             log::info!("The hub does not say whose token it is: {error}");
-            None
+            Owner::Unasked
         }
     }
 }

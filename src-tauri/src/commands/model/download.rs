@@ -87,6 +87,9 @@ fn row(choice: &HubChoice) -> String {
 fn told(result: &DownloadResult) -> String {
     let name = format!("{} ({})", result.repo.id, result.label);
     match &result.path {
+        Some(path) if result.present_bytes == result.total_bytes => {
+            format!("All of {name} is here: {}.\n{}\n", amount(result.total_bytes), path.display())
+        }
         Some(path) => format!(
             "Downloaded {name}: {}, every file checked against the hub's checksum.\n{}\n",
             amount(result.total_bytes),
