@@ -1,12 +1,13 @@
 //! What is on this machine: listed, imported, verified, removed, and used without a network.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tiller_tests::binary;
 
 use super::{assert_success, document, fixture};
@@ -104,6 +105,28 @@ fn a_model_is_imported_verified_and_removed() -> Result<()> {
     let gone = desk.run(&["--json", "model", "remove", "mine", "--yes"])?;
     assert_eq!(gone.status.code(), Some(1));
     assert!(document(&gone)?["error"]["title"].to_string().contains("library"));
+    Ok(())
+}
+
+/// Ctrl-C ends the reading of a large file at once, with the exit code of a stop.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_a_comparison() -> Result<()> {
+    let desk = Desk::new()?;
+    let snapshot = desk.repo("acme/tiny", "qwen2")?;
+    let weights = std::fs::OpenOptions::new().write(true).open(snapshot.join("model.safetensors"))?;
+    weights.set_len(1 << 38)?;
+    let mut command = binary::command(&desk.path("work"), &["--json", "model", "verify", "tiny"])?;
+    command.env("HF_HUB_CACHE", desk.path("cache")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut first = String::new();
+    BufReader::new(child.stderr.take().context("stderr")?).read_line(&mut first)?;
+    assert!(first.contains("Verifying tiny"), "{first}");
+    let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status()?;
+    ensure!(sent.success(), "the signal was not sent");
+    let output = child.wait_with_output()?;
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(document(&output)?["error"]["title"], "Stopped");
     Ok(())
 }
 

@@ -341,7 +341,7 @@ pub enum AssetOrigin {
         /// At this commit.
         commit: String,
     },
-    /// Copied into the imports folder.
+    /// Put into a storage folder in no layout of the hub's: copied there by an import, or by the user.
     Copied,
     /// Left where the user keeps it.
     Linked,

@@ -78,7 +78,11 @@ pub(crate) fn run(command: &Command, global: &Global) -> ExitCode {
     match ended {
         Ok(ended) => ended.exit_code(),
         Err(Failure::Usage(message)) => cli::usage(&format!("error: {message}"), global.json),
-        Err(Failure::Problem(problem)) => output::failure(&problem, global.json),
+        Err(Failure::Problem(problem)) => {
+            let failed = output::failure(&problem, global.json);
+            // It was stopped before it had a result.
+            if context.studio.watch.is_stopped() { Ended::Stopped.exit_code() } else { failed }
+        }
     }
 }
 

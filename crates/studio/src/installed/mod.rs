@@ -25,6 +25,7 @@ mod verify;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use tiller_hub::store::Store;
 use tiller_protocol::asset::{Asset, AssetLibrary, AssetOrigin, AssetState, FolderKind, StorageFolder};
@@ -43,7 +44,7 @@ pub(crate) use sums::{Stamp, WeightSum};
 use places::{Folder, Places};
 use records::Records;
 
-/// The installed assets as one workspace knows them. Holds no state of its own: every question reads the documents, so
+/// The installed assets as one workspace knows them. Holds nothing of what it knows: every question reads the documents, so
 /// that a window and a command may work side by side.
 #[derive(Debug)]
 pub(crate) struct Installed {
@@ -51,6 +52,8 @@ pub(crate) struct Installed {
     /// Root of the cache that the hub's own tools use.
     cache: PathBuf,
     shipped: Option<Assets>,
+    /// Lists are sent in the order in which they are made.
+    posting: Mutex<()>,
 }
 
 /// A list with what could not be read while it was made.
@@ -68,13 +71,14 @@ impl Installed {
         let usual = || Store::usual_root(&|name| std::env::var(name).ok());
         // Without a home folder there is no such cache; downloads then lie beside the imports.
         let cache = cache.or_else(usual).unwrap_or_else(|| workspace.root().join("hub"));
-        Self { workspace: workspace.root().to_owned(), cache, shipped: shipped.cloned() }
+        Self { workspace: workspace.root().to_owned(), cache, shipped: shipped.cloned(), posting: Mutex::default() }
     }
 
     /// No workspace and no cache.
     #[cfg(test)]
     pub(crate) fn nothing() -> Self {
-        Self { workspace: "/no/such/workspace".into(), cache: "/no/such/cache".into(), shipped: None }
+        let (workspace, cache) = ("/no/such/workspace".into(), "/no/such/cache".into());
+        Self { workspace, cache, shipped: None, posting: Mutex::default() }
     }
 
     /// Everything that is installed. One broken asset never hides the others.
@@ -135,6 +139,12 @@ impl Installed {
         let others = self.folders(&places).into_iter().filter(|folder| folder.kind != FolderKind::Imports);
         let others = others.map(|folder| folder.path).filter(|path| *path != chosen);
         [chosen.clone()].into_iter().chain(others).collect()
+    }
+
+    /// Whether it is a storage folder of the user's that is not there now, as on a disk that is not plugged in. Made
+    /// anew, it would lie on another disk.
+    pub(crate) fn is_away(&self, folder: &Path) -> bool {
+        !folder.is_dir() && self.places().0.folders.iter().any(|known| known == folder)
     }
 
     /// Where copies are kept.
@@ -222,6 +232,7 @@ impl Installed {
 
 /// Sends the list of assets.
 pub(crate) fn post(shared: &Shared) {
+    let _turn = shared.installed.posting.lock().unwrap_or_else(PoisonError::into_inner);
     let Listed { library, troubles } = shared.installed.list();
     shared.outbox.post(Event::Assets(Box::new(library)));
     for problem in troubles {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tiller_protocol::asset::{Asset, AssetLibrary, FolderKind};
+use tiller_protocol::asset::{Asset, AssetLibrary, AssetState, FolderKind};
 
 use super::places::{Folder, Places};
 use super::sums::Stamp;
@@ -110,6 +110,10 @@ impl Records {
         for record in &mut scanned.assets {
             let Some(now) = self.get(&record.asset.path) else { continue };
             record.asset.last_used = record.asset.last_used.max(now.asset.last_used);
+            if now.stamp == record.stamp && matches!(now.asset.state, AssetState::Broken(_)) {
+                // Found by reading it in full, which a scan does not.
+                record.asset.state.clone_from(&now.asset.state);
+            }
             if now.hashed.is_some() && record.hashed.is_none() {
                 record.hashed.clone_from(&now.hashed);
                 record.sums.clone_from(&now.sums);

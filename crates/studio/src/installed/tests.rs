@@ -30,7 +30,7 @@ impl Machine {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         let (workspace, cache) = (dir.path().join("work"), dir.path().join("cache"));
-        Self { dir, installed: Installed { workspace, cache, shipped: None } }
+        Self { dir, installed: Installed { workspace, cache, shipped: None, posting: Mutex::default() } }
     }
 
     fn path(&self, name: &str) -> PathBuf {

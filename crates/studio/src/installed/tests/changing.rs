@@ -71,6 +71,18 @@ fn a_copy_is_whole_or_not_there() {
     assert_eq!(machine.asset("qwen2-q8_0").state, AssetState::Ready);
 }
 
+#[test]
+fn a_disk_without_room_is_told_before_the_first_byte() {
+    let machine = Machine::new();
+    let from = machine.path("outside/Large");
+    copy_checkpoint("qwen2", &from);
+    File::options().write(true).open(from.join("model.safetensors")).unwrap().set_len(1 << 43).unwrap();
+    let refused = machine.import(&from, true).unwrap_err();
+    assert!(refused.cause.contains("8.8 TB") && refused.next_step.contains("without copying"), "{refused}");
+    assert_eq!(fs::read_dir(machine.path("work/imports")).unwrap().count(), 1, "nothing but the lock");
+    assert!(!machine.import(&from, false).unwrap().was_known, "linking takes no room");
+}
+
 #[cfg(unix)]
 #[test]
 fn links_and_folders_without_write_permission_are_taken() {

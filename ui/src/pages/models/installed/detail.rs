@@ -217,7 +217,7 @@ fn facts(ui: &mut Ui, shared: &Shared, asset: &Asset) {
     let (from, commit) = match &asset.origin {
         AssetOrigin::Shipped => ("ships with Tiller".to_owned(), None),
         AssetOrigin::Hub { repo, commit } => (repo.id.clone(), Some(commit.clone())),
-        AssetOrigin::Copied => ("copied by import".to_owned(), None),
+        AssetOrigin::Copied => ("a folder of the library".to_owned(), None),
         AssetOrigin::Linked => ("linked where it is".to_owned(), None),
     };
     push("From", Some(from));
