@@ -13,6 +13,13 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Least time between two updates of the line on a terminal.
 const REDRAW_EVERY: Duration = Duration::from_millis(100);
 
+/// Clears the line (ECMA-48, erase in line).
+const CLEAR: &str = "\u{1b}[2K";
+/// Lets the terminal cut a line off at its edge: one that went on below could not be redrawn (DEC private mode 7).
+const UNWRAPPED: &str = "\u{1b}[?7l";
+/// Lets it go on below again.
+const WRAPPED: &str = "\u{1b}[?7h";
+
 /// Prints steps: one line that is redrawn on a terminal, a line now and then elsewhere.
 pub(crate) struct Progress {
     terminal: bool,
@@ -58,8 +65,8 @@ impl Progress {
         }
         let line = line(step);
         match (self.terminal, new_part && last.is_some()) {
-            (true, true) => output::to_stderr(&format!("\n{line}")),
-            (true, false) => output::to_stderr(&format!("\r\u{1b}[2K{line}")),
+            (true, true) => output::to_stderr(&format!("\n{UNWRAPPED}{line}{WRAPPED}")),
+            (true, false) => output::to_stderr(&format!("\r{CLEAR}{UNWRAPPED}{line}{WRAPPED}")),
             (false, _) => output::to_stderr(&format!("{line}\n")),
         }
         *last = Some(Shown { title: step.title.clone(), at: Instant::now(), is_complete: complete });

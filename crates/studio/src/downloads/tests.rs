@@ -12,7 +12,7 @@ use tiller_hub::retry::Retry;
 use tiller_hub::token::{Keyring, Tokens};
 use tiller_hub_server::{Fault, HubServer, Repo};
 use tiller_protocol::asset::{
-    AssetKind, AssetState, Gate, HubListing, HubRefusal, RepoRef, Secret, TokenSource, TokenState,
+    AssetKind, AssetLibrary, AssetState, Gate, HubListing, HubRefusal, RepoRef, Secret, TokenSource, TokenState,
 };
 use tiller_protocol::settings::AppSettings;
 
@@ -57,6 +57,11 @@ impl Desk {
 
     fn cache(&self) -> PathBuf {
         self.dir.path().join("cache")
+    }
+
+    /// The document that holds the unfinished downloads.
+    fn list(&self) -> PathBuf {
+        self.dir.path().join("workspace/downloads.json")
     }
 
     fn options(&self, token: Option<&str>) -> StudioOptions {
@@ -200,8 +205,10 @@ fn what_was_under_way_when_tiller_ended_is_there_again_and_goes_on() {
         let studio = desk.open();
         start(&studio, 7);
         wait_for(&studio, 7, has_some);
-        // Nobody pauses it.
+        // Nobody pauses it, and what a kill would have left is what is opened next.
+        let list = std::fs::read(desk.list()).unwrap();
         drop(studio);
+        std::fs::write(desk.list(), list).unwrap();
     }
     desk.server.clear_requests();
     let studio = desk.open();
@@ -266,6 +273,28 @@ fn a_cancelled_download_leaves_nothing_behind() {
     let studio = desk.open();
     studio.send(Command::Refresh);
     wait(&studio, |event| (event == Event::Downloads(vec![])).then_some(()));
+}
+
+#[test]
+fn a_folder_on_a_disk_that_is_not_plugged_in_is_not_made_anew() {
+    let desk = Desk::new();
+    let disk = desk.dir.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let studio = desk.open();
+    studio.send(Command::AddFolder(disk.clone()));
+    studio.send(Command::ChooseFolder(disk.clone()));
+    let is_chosen =
+        |library: &AssetLibrary| library.folders.iter().any(|folder| folder.path == disk && folder.is_chosen);
+    wait(&studio, |event| matches!(event, Event::Assets(library) if is_chosen(&library)).then_some(()));
+    assert_eq!(ask(&studio, ID).unwrap().folder, disk);
+    std::fs::remove_dir(&disk).unwrap();
+    start(&studio, 1);
+    let failed = wait_for(&studio, 1, |download| failure(download).is_some());
+    assert!(failure(&failed).unwrap().cause.contains("disk") && !disk.exists(), "{failed:?}");
+    std::fs::create_dir(&disk).unwrap();
+    studio.send(Command::ResumeDownload(DownloadId(1)));
+    let done = wait_for(&studio, 1, is_done);
+    assert!(matches!(done.phase, DownloadPhase::Done { path } if path.starts_with(&disk)));
 }
 
 #[test]

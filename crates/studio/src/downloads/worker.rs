@@ -73,6 +73,9 @@ pub(super) fn work(shared: &Shared, job: &Job, tell: &dyn Fn(What)) {
 
 fn carry_out(shared: &Shared, job: &Job, tell: &dyn Fn(What)) -> Result<PathBuf, Problem> {
     let hub = shared.net.hub()?;
+    if shared.installed.is_away(&job.folder) {
+        return Err(problem::no_storage_folder(&job.folder));
+    }
     let plan = if let Some(plan) = &job.plan {
         plan.clone()
     } else {

@@ -127,8 +127,11 @@ pub fn model_download(global: &Global, options: &DownloadOptions) -> Result<Down
 fn prepare(global: &Global, options: &DownloadOptions) -> Result<(Net, PathBuf), Problem> {
     let workspace = Workspace::read_only(global.workspace.as_deref())?;
     let net = Net::new(&global.hub, workspace.load_settings().0.offline);
-    let chosen = || Installed::new(&workspace, global.hub.cache.clone(), None).download_folder();
-    let folder = options.folder.clone().unwrap_or_else(chosen);
+    let installed = Installed::new(&workspace, global.hub.cache.clone(), None);
+    let folder = options.folder.clone().unwrap_or_else(|| installed.download_folder());
+    if installed.is_away(&folder) {
+        return Err(problem::no_storage_folder(&folder));
+    }
     Ok((net, folder))
 }
 
