@@ -10,8 +10,10 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers, Pos2, Rect, Vec2, pos2, vec2};
 use egui_kittest::kittest::NodeT as _;
 use egui_kittest::{Harness, Node};
+use tiller_hub::endpoint::Endpoint;
+use tiller_hub::http::HubSettings;
 use tiller_protocol::message::Event;
-use tiller_studio::{Studio, StudioOptions};
+use tiller_studio::{HubOptions, Studio, StudioOptions};
 use tiller_ui::{App, Machine, Request};
 
 /// Longest wait for something to appear. Generous: the tests may share a busy machine.
@@ -66,9 +68,16 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Opens the window.
+    /// Opens the window; there is no network.
     pub fn open(workspace: &Path, size: Vec2) -> Result<Self> {
-        let options = StudioOptions { workspace: Some(workspace.to_path_buf()), ..StudioOptions::default() };
+        let nowhere = HubSettings { is_offline: true, ..HubSettings::at(Endpoint::default()) };
+        Self::open_with(workspace, size, nowhere)
+    }
+
+    /// Opens the window with a hub that is reached so; its files lie in the workspace, and nobody is signed in.
+    pub fn open_with(workspace: &Path, size: Vec2, hub: HubSettings) -> Result<Self> {
+        let hub = HubOptions { settings: Some(hub), cache: Some(workspace.join("hub")), ..HubOptions::default() };
+        let options = StudioOptions { workspace: Some(workspace.to_path_buf()), hub, ..StudioOptions::default() };
         let studio = Studio::open(&options, Arc::new(|| ()))?;
         let machine = Machine { workspace: workspace.to_path_buf(), ..Machine::default() };
         let window = Window { app: App::new(machine), studio, events: Vec::new(), requests: Vec::new() };

@@ -79,7 +79,7 @@ struct ListedSae {
 }
 
 fn unknown_licence() -> String {
-    "see its page".to_owned()
+    "on its page".to_owned()
 }
 
 /// The shipped list and the user's own behind it, models first; with what is wrong with either.

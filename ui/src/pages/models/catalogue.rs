@@ -145,27 +145,26 @@ impl Catalogue {
 
 /// Models in their order, each followed by the SAEs that read it; then the other SAEs.
 fn grouped(entries: &[CatalogueEntry], wanted: impl Fn(&CatalogueEntry) -> bool) -> Vec<Row> {
+    let is_model = |entry: &CatalogueEntry| entry.kind == AssetKind::Model;
+    // An SAE that reads several models stands behind the first one that it names.
+    let host = |sae: &CatalogueEntry| {
+        let found = |id: &String| entries.iter().position(|entry| is_model(entry) && entry.repo.id == *id);
+        sae.reads.iter().find_map(found)
+    };
+    let saes: Vec<(usize, Option<usize>)> = (0..entries.len())
+        .filter(|index| !is_model(&entries[*index]) && wanted(&entries[*index]))
+        .map(|index| (index, host(&entries[index])))
+        .collect();
     let mut rows = Vec::new();
-    let mut is_placed = vec![false; entries.len()];
-    let saes = || entries.iter().enumerate().filter(|(_, entry)| entry.kind == AssetKind::Sae);
-    for (index, model) in entries.iter().enumerate().filter(|(_, entry)| entry.kind == AssetKind::Model) {
+    for (index, model) in entries.iter().enumerate().filter(|(_, entry)| is_model(entry)) {
         let is_shown = wanted(model);
         if is_shown {
             rows.push(Row { entry: index, indented: false });
         }
-        for (sae, entry) in saes().filter(|(_, entry)| entry.reads.contains(&model.repo.id)) {
-            // An SAE that reads several models stands behind the first of them.
-            if !is_placed[sae] && wanted(entry) {
-                rows.push(Row { entry: sae, indented: is_shown });
-                is_placed[sae] = true;
-            }
-        }
+        let behind = saes.iter().filter(|(_, host)| *host == Some(index));
+        rows.extend(behind.map(|(sae, _)| Row { entry: *sae, indented: is_shown }));
     }
-    rows.extend(
-        saes()
-            .filter(|(sae, entry)| !is_placed[*sae] && wanted(entry))
-            .map(|(sae, _)| Row { entry: sae, indented: false }),
-    );
+    rows.extend(saes.iter().filter(|(_, host)| host.is_none()).map(|(sae, _)| Row { entry: *sae, indented: false }));
     rows
 }
 
@@ -221,7 +220,7 @@ fn words_ui(ui: &mut Ui, shared: &Shared, entry: &CatalogueEntry) {
         facts.push(format!("{} blocks of width {}", shape.n_layers, count(shape.d_model as u64)));
     }
     facts.extend(entry.download_bytes.map(|total| format!("{} to download", bytes(total))));
-    facts.push(entry.licence.clone());
+    facts.push(format!("licence {}", entry.licence));
     facts.extend(fit_words(entry, shared.assets.free_memory_bytes));
     let hover = format!("{}\n{}", entry.repo.id, entry.note);
     ui.add(Label::new(theme::note(ui, facts.join(" \u{00b7} "))).truncate()).on_hover_text(hover);
