@@ -4,7 +4,8 @@
 //! person. The window and the command line are two faces of this crate.
 //!
 //! Reading order: [`studio`] (threads and messages), then what they work on (`workspace`, `library`, [`assets`],
-//! `models`, `jobs`), `demo` (the main job with its report), [`headless`] (one function for each command).
+//! `installed`, `models`, `jobs`), `net` and `downloads` (what comes from the hub), `catalogue`, `demo` (the main job
+//! with its report), [`headless`] (one function for each command).
 
 pub mod assets;
 pub mod headless;

@@ -1,8 +1,9 @@
 //! Commands in, events out.
 //!
-//! Two threads stand behind [`Studio`]: `engine` owns the model and does one job at a time, `io` reads and writes the
-//! workspace. [`Studio::send`] never waits for either. Stop and live steering do not queue: they are set at once on
-//! handles that the running job reads before each step or token. A second job is refused with the name of the first.
+//! Four threads stand behind [`Studio`]: `engine` owns the model and does one job at a time, `io` reads and writes the
+//! workspace, `files` compares and copies models, `net` hands out what is to be asked of the hub. [`Studio::send`] never
+//! waits for any of them. Stop and live steering do not queue: they are set at once on handles that the running job
+//! reads before each step or token. A second job of the engine is refused with the name of the first.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
