@@ -60,13 +60,19 @@ const TEXTS: [&str; 13] = [
 /// Texts that belong to an SAE of any form.
 const SAE_TEXTS: [&str; 4] = ["cfg.json", "config.json", "hyperparams.json", "sparsity.safetensors"];
 
-/// Weight files of SAEs in forms that cannot be opened, and who writes them.
-const OTHER_SAES: [(&str, &str); 4] = [
-    ("params.npz", "Gemma Scope"),
-    ("params.safetensors", "Gemma Scope 2"),
-    ("ae.pt", "dictionary_learning"),
-    ("sae.safetensors", "sparsify"),
+/// SAEs in forms that cannot be opened: weight file, what lies beside it, and who writes them (see the hub's
+/// `select::sae`).
+const OTHER_SAES: [(&str, Option<&str>, &str); 6] = [
+    ("params.npz", None, "Gemma Scope"),
+    ("params.safetensors", Some("config.json"), "Gemma Scope 2"),
+    ("checkpoints/final.safetensors", Some("hyperparams.json"), "Llama Scope"),
+    ("ae.pt", Some("config.json"), "dictionary_learning"),
+    ("sae.safetensors", Some("cfg.json"), "sparsify"),
+    (WEIGHTS, Some("config.json"), "Llamascopium"),
 ];
+
+/// Weight file of an SAE in the form of `SAELens`.
+const WEIGHTS: &str = "sae_weights.safetensors";
 
 /// Deepest folder that is looked into, from the one that was named.
 const MAX_DEPTH: usize = 6;
@@ -104,7 +110,9 @@ impl Walk {
         if listing.has("model_index.json") {
             return;
         }
-        let things = in_folder(dir, &listing, is_cache);
+        let mut things = in_folder(dir, &listing, is_cache);
+        // Elsewhere such names may mean anything.
+        things.retain(|thing| is_cache || !matches!(thing.form, Form::OtherSae(..)));
         self.things.extend(things.into_iter().map(|thing| (thing, is_led_out)));
         for name in &listing.folders {
             let is_hidden = name.starts_with('.');
@@ -127,7 +135,10 @@ pub(crate) fn at(path: &Path) -> Vec<Thing> {
         return Vec::new();
     };
     let listing = Listing { files: BTreeSet::from([name.to_owned()]), folders: BTreeSet::new() };
-    if path.is_file() { ggufs(dir, &listing) } else { Vec::new() }
+    if !path.is_file() {
+        return Vec::new();
+    }
+    ggufs(dir, &listing).into_iter().chain(single_saes(dir, &listing)).collect()
 }
 
 impl Thing {
@@ -184,6 +195,7 @@ fn in_folder(dir: &Path, listing: &Listing, is_cache: bool) -> Vec<Thing> {
     things.extend(if sae.is_some() { None } else { checkpoint(dir, listing, needs_weights) });
     things.extend(sae);
     things.extend(ggufs);
+    things.extend(single_saes(dir, listing));
     things
 }
 
@@ -272,14 +284,38 @@ fn parts(name: &str) -> Vec<String> {
 }
 
 fn sae(dir: &Path, listing: &Listing) -> Option<Thing> {
-    let texts = SAE_TEXTS.iter().filter(|name| listing.has(name)).map(|name| (*name).to_owned());
-    let own = "sae_weights.safetensors";
-    if listing.has(own) || listing.has("cfg.json") && !json(&dir.join("cfg.json"))["d_sae"].is_null() {
-        return Some(thing(dir, AssetKind::Sae, Form::Sae, vec![own.to_owned()], texts));
+    let found = |form, weights: &str| {
+        let texts = SAE_TEXTS.iter().filter(|name| listing.has(name)).map(|name| (*name).to_owned());
+        thing(dir, AssetKind::Sae, form, vec![weights.to_owned()], texts)
+    };
+    if listing.has(WEIGHTS) && listing.has("cfg.json") {
+        return Some(found(Form::Sae, WEIGHTS));
     }
-    let (file, maker) = OTHER_SAES.iter().find(|(file, _)| listing.has(file))?;
-    let form = Form::OtherSae(file, maker);
-    Some(thing(dir, AssetKind::Sae, form, vec![(*file).to_owned()], texts))
+    for (weights, beside, maker) in OTHER_SAES {
+        let has = match weights.split_once('/') {
+            Some((folder, _)) => listing.folders.contains(folder) && dir.join(weights).is_file(),
+            None => listing.has(weights),
+        };
+        if has && beside.is_none_or(|name| listing.has(name)) {
+            return Some(found(Form::OtherSae(weights, maker), weights));
+        }
+    }
+    let is_begun = listing.has(WEIGHTS) || listing.has("cfg.json") && !json(&dir.join("cfg.json"))["d_sae"].is_null();
+    is_begun.then(|| found(Form::Sae, WEIGHTS))
+}
+
+/// SAEs that are one file each.
+fn single_saes(dir: &Path, listing: &Listing) -> Vec<Thing> {
+    let single = |name: &String| {
+        let lower = name.to_ascii_lowercase();
+        let maker = if lower.ends_with(".sae.pt") { "Qwen-Scope" } else { "Goodfire" };
+        let is_pickle = lower.ends_with(".pt") || lower.ends_with(".pth");
+        let is_one = is_pickle && (lower.ends_with(".sae.pt") || lower.contains("-sae-l"));
+        let form = Form::OtherSae("a file of pickled Python objects", maker);
+        let found = thing(dir, AssetKind::Sae, form, vec![name.clone()], [].into_iter());
+        is_one.then(|| Thing { path: dir.join(name), ..found })
+    };
+    listing.files.iter().filter_map(single).collect()
 }
 
 fn thing(dir: &Path, kind: AssetKind, form: Form, weights: Vec<String>, texts: impl Iterator<Item = String>) -> Thing {

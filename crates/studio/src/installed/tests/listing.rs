@@ -227,3 +227,48 @@ fn a_library_that_cannot_be_read_is_left_alone() {
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
 }
+
+/// What the hub offers as one choice is one asset of the list, at the path that the download ends with.
+#[test]
+fn choices_of_the_hub_are_assets_of_the_list() {
+    use tiller_hub::listing::{RemoteFile, Sum};
+    let paths = [
+        "config.json",
+        "model.safetensors",
+        "q/tiny-Q4_K_M.gguf",
+        "q/tiny-Q8_0-00001-of-00002.gguf",
+        "q/tiny-Q8_0-00002-of-00002.gguf",
+        "lens/cfg.json",
+        "lens/sae_weights.safetensors",
+        "layer_20/width_16k/average_l0_71/params.npz",
+        "two/config.json",
+        "two/params.safetensors",
+        "L15R-8x/hyperparams.json",
+        "L15R-8x/checkpoints/final.safetensors",
+        "mix/L3R/config.json",
+        "mix/L3R/sae_weights.safetensors",
+        "trainer_1/ae.pt",
+        "trainer_1/config.json",
+        "layers.3.mlp/cfg.json",
+        "layers.3.mlp/sae.safetensors",
+        "layer3.sae.pt",
+        "Llama-SAE-l19.pth",
+    ];
+    let machine = Machine::new();
+    let file = |path: &'static str| {
+        let from = machine.path("outside").join(path.replace('/', "-"));
+        fs::write(&from, path).unwrap();
+        (path, from)
+    };
+    let snapshot = machine.repo("acme/all", COMMIT, &paths.map(file));
+    let remote = |path: &str| RemoteFile { path: path.to_owned(), bytes: 1, sum: Sum::GitBlob([0; 20]) };
+    let choices = tiller_hub::select::choices(&paths.map(remote)).choices;
+    let mut offered: Vec<(PathBuf, AssetKind)> =
+        choices.iter().map(|choice| (crate::downloads::asset_path(&snapshot, &choice.id), choice.kind)).collect();
+    let mut listed: Vec<(PathBuf, AssetKind)> =
+        machine.library().assets.into_iter().map(|asset| (asset.path, asset.kind)).collect();
+    offered.sort();
+    listed.sort();
+    assert_eq!(offered, listed);
+    assert_eq!(offered.len(), 12);
+}
