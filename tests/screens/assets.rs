@@ -81,6 +81,58 @@ fn every_state_of_an_asset_says_what_to_do() {
     });
 }
 
+/// The list is walked by keys: what has the focus is shown.
+#[test]
+fn the_library_is_reachable_by_keys() {
+    let mut desk = Desk::open(true);
+    with_assets(&mut desk, stock::library());
+    desk.harness.get_by_label("Show Llama-3.1-8B-Instruct").focus();
+    desk.settle();
+    desk.harness.get_by_label_contains("16\u{202f}070\u{202f}000\u{202f}000 bytes");
+    desk.harness.key_press(egui::Key::Tab);
+    desk.settle();
+    desk.harness.get_by_label("A tensor of the model is cut short");
+    // The palette has what concerns assets.
+    desk.harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::K);
+    desk.settle();
+    desk.harness.get_by_label("Command").type_text("add model folder");
+    desk.settle();
+    desk.harness.key_press(egui::Key::Enter);
+    desk.settle();
+    let asks = |request: &Request| matches!(request, Request::PickFolder { .. });
+    assert!(desk.harness.state().requests.iter().any(asks));
+}
+
+/// Files and free memory may have changed while another page was in sight.
+#[test]
+fn coming_back_to_the_page_looks_again() {
+    let mut desk = Desk::open(true);
+    with_assets(&mut desk, stock::library());
+    let counts = |desk: &Desk| {
+        let commands = &desk.harness.state().commands;
+        let lists = commands.iter().filter(|command| **command == Command::ListAssets).count();
+        (lists, commands.iter().filter(|command| matches!(command, Command::CheckModel(_))).count())
+    };
+    desk.press("Show Tiller demo");
+    assert_eq!(counts(&desk), (1, 1));
+    desk.press("Home");
+    desk.press("Models");
+    assert_eq!(counts(&desk), (2, 2));
+    desk.press("Catalogue");
+    assert!(has_sent(&desk, &Command::ListCatalogue));
+}
+
+#[test]
+fn a_dragged_file_is_announced_and_looked_at() {
+    both(|desk| {
+        with_assets(desk, stock::library());
+        desk.harness.input_mut().hovered_files = vec![egui::HoveredFile::default()];
+        desk.harness.step();
+        desk.harness.input_mut().hovered_files = vec![egui::HoveredFile::default()];
+        desk.shot("assets-drop");
+    });
+}
+
 #[test]
 fn an_empty_library_leads_to_the_catalogue() {
     both(|desk| {

@@ -36,7 +36,8 @@ impl App {
                 shared.toasts.good("Model unloaded");
             }
             Event::Started { job, title } => {
-                if let Some(current) = shared.job_mut(job) {
+                // Jobs beside the engine's are named by the window, which knows an asset's name for people.
+                if let Some(current) = shared.job.as_mut().filter(|current| current.id == job) {
                     current.title = title;
                 }
             }

@@ -101,6 +101,9 @@ impl App {
 
     fn page_ui(&mut self, ui: &mut Ui) {
         let shared = &mut self.shared;
+        if shared.page != Page::Models {
+            self.models.leave();
+        }
         let frame = egui::Frame::new().fill(theme::palette(ui).background);
         egui::CentralPanel::default().frame(frame).show(ui, |ui| match shared.page {
             Page::Home => pages::home::show(ui, shared),

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use egui::Ui;
 use tiller_protocol::asset::{AssetKind, RepoRef};
+use tiller_protocol::message::Command;
 
 use crate::jobs::Purpose;
 use crate::page::Page;
@@ -72,6 +73,8 @@ enum Ask {
 #[derive(Default)]
 pub(crate) struct ModelsPage {
     section: Section,
+    /// The part that was in sight in the frame before.
+    seen: Option<Section>,
     import: import::Import,
     installed: installed::Installed,
     catalogue: catalogue::Catalogue,
@@ -91,6 +94,28 @@ impl ModelsPage {
         self.section = section;
     }
 
+    /// Another page is in sight.
+    pub(crate) fn leave(&mut self) {
+        self.seen = None;
+    }
+
+    /// Asks anew for what may have changed outside of Tiller, when a part comes into sight: files, free memory.
+    fn arrive(&mut self, shared: &mut Shared) {
+        if self.seen == Some(self.section) {
+            return;
+        }
+        self.seen = Some(self.section);
+        match self.section {
+            Section::Installed => {
+                self.import.forget_check();
+                self.installed.forget_check();
+                shared.send(Command::ListAssets);
+            }
+            Section::Catalogue => shared.send(Command::ListCatalogue),
+            Section::Hub | Section::Downloads => {}
+        }
+    }
+
     /// The access token has changed.
     pub(crate) fn token_known(&mut self, shared: &mut Shared) {
         self.hub.token_known(shared);
@@ -104,6 +129,7 @@ impl ModelsPage {
 
     /// Draws the page.
     pub(crate) fn show(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        self.arrive(shared);
         let mut asked = None;
         scaffold::scrolling(ui, |ui| {
             let top = ui.cursor().top();

@@ -58,6 +58,11 @@ impl Import {
         self.asking = Asking::default();
     }
 
+    /// Looks at the path again: the memory that is free may have changed.
+    pub(super) fn forget_check(&mut self) {
+        self.asking = Asking::default();
+    }
+
     /// Empties the path field.
     pub(super) fn clear(&mut self) {
         *self = Self { copy: self.copy, ..Self::default() };
@@ -130,7 +135,10 @@ impl Import {
             ui.set_min_height(theme::size::PRIMARY);
             let anyway = shared.is_too_large(&source);
             let label = if anyway { "Load anyway" } else { "Open" };
-            if button::primary(label).blocked_by(shared.busy()).show(ui).clicked() {
+            // What cannot be opened may still be tried, and an SAE can be added; neither is recommended.
+            let is_sound = !matches!(shared.check_of(&source), Some(Err(_)));
+            let open = if is_sound { button::primary(label) } else { button::secondary(label) };
+            if open.blocked_by(shared.busy()).show(ui).clicked() {
                 shared.load_with(source, LoadOptions { anyway, ..LoadOptions::default() });
             }
             let known = shared.assets.asset(&path).is_some().then(|| "It is in the library already.".to_owned());

@@ -2,27 +2,23 @@
 
 mod detail;
 mod removal;
+mod row;
 
 use std::path::{Path, PathBuf};
 
-use egui::{Align, Label, Layout, Ui};
-use egui_extras::Column;
-use egui_material_icons::icons::{ICON_CHECK, ICON_DEPLOYED_CODE, ICON_ERROR, ICON_LINK_OFF, ICON_PENDING};
-use tiller_protocol::asset::{Asset, AssetKind, AssetState};
+use egui::{Align, Layout, Ui, vec2};
+use egui_material_icons::icons::ICON_DEPLOYED_CODE;
+use tiller_protocol::asset::{Asset, AssetKind};
 
 use super::import::Asking;
 use super::{Ask, Kinds, Section, kinds_ui, search_field};
-use crate::number::{ago, bytes, count};
 use crate::shared::Shared;
-use crate::theme::{self, palette, space};
-use crate::widgets::badge::{self, Tone};
+use crate::theme::{self, space};
 use crate::widgets::empty::Empty;
 use crate::widgets::{button, table};
 
 /// Share of the room that the chosen asset takes.
 const DETAIL: f32 = 0.4;
-/// Width from which on the table has room for all its columns.
-const WIDE: f32 = 560.0;
 
 /// State of the part.
 #[derive(Default)]
@@ -77,6 +73,11 @@ impl Installed {
         self.query.clear();
     }
 
+    /// Looks at the chosen one again: the memory that is free may have changed.
+    pub(super) fn forget_check(&mut self) {
+        self.asking = Asking::default();
+    }
+
     /// As [`Self::select`], with the filter set so that it is in the list.
     pub(super) fn reveal(&mut self, kind: AssetKind, path: PathBuf) {
         if !self.kinds.has(kind) {
@@ -113,7 +114,7 @@ impl Installed {
         let chosen = self.chosen(&library.assets);
         let mut asked = None;
         let width = ui.available_width();
-        ui.allocate_ui_with_layout(egui::vec2(width, room), Layout::left_to_right(Align::Min), |ui| {
+        ui.allocate_ui_with_layout(vec2(width, room), Layout::left_to_right(Align::Min), |ui| {
             ui.spacing_mut().item_spacing.x = space::L;
             ui.vertical(|ui| {
                 ui.set_width(width * (1.0 - DETAIL) - space::L);
@@ -144,53 +145,30 @@ impl Installed {
 
     fn table(&mut self, ui: &mut Ui, shared: &Shared, chosen: Option<&Path>) {
         let Some(library) = shared.assets.library() else { return };
-        let is_wide = ui.available_width() >= WIDE;
-        let mut columns = vec![Column::remainder().at_least(160.0).clip(true), Column::exact(76.0)];
-        let mut heads = vec![("Name", ""), ("Size", "Bytes of its files")];
-        if is_wide {
-            columns.extend([Column::exact(74.0), Column::exact(96.0)]);
-            heads.push(("Format", "Number format of the weights as stored"));
-            heads.push(("Shape", "Blocks \u{00d7} residual width; latents of an SAE"));
-        }
-        columns.push(Column::exact(108.0));
-        heads.push(("Last used", "When it was last opened"));
+        let columns = row::Columns::new(ui.available_width());
         let now = shared.now(ui);
-        let mut clicked = None;
-        let mut builder = table::clickable(ui, "installed", &columns);
+        ui.spacing_mut().item_spacing.y = 2.0;
+        row::heads(ui, &columns);
+        let mut area = egui::ScrollArea::vertical().id_salt("installed").auto_shrink([false, false]);
         if std::mem::take(&mut self.scroll_to_selected) {
-            let row = self.rows.indices.iter().position(|index| Some(library.assets[*index].path.as_path()) == chosen);
-            if let Some(row) = row {
-                builder = builder.scroll_to_row(row, Some(Align::Center));
-            }
+            let position =
+                self.rows.indices.iter().position(|index| Some(library.assets[*index].path.as_path()) == chosen);
+            let above = position.unwrap_or(0) as f32 * (table::ROW + 2.0);
+            area = area.vertical_scroll_offset((above - 0.5 * ui.available_height()).max(0.0));
         }
-        builder
-            .header(22.0, |mut row| {
-                for (text, hint) in heads {
-                    row.col(|ui| table::head(ui, text, hint));
+        let mut taken = None;
+        area.show_rows(ui, table::ROW, self.rows.indices.len(), |ui, range| {
+            for index in &self.rows.indices[range] {
+                let Some(asset) = library.assets.get(*index) else { continue };
+                let response = row::row_ui(ui, shared, &columns, asset, (chosen == Some(asset.path.as_path()), now));
+                // Tab goes from row to row, and what has the focus is shown.
+                if response.clicked() || response.gained_focus() {
+                    taken = Some(asset.path.clone());
                 }
-            })
-            .body(|body| {
-                body.rows(table::ROW, self.rows.indices.len(), |mut row| {
-                    let Some(asset) = library.assets.get(self.rows.indices[row.index()]) else { return };
-                    row.set_selected(chosen == Some(asset.path.as_path()));
-                    row.col(|ui| table::padded(ui, |ui| name_cell(ui, shared, asset)));
-                    row.col(|ui| cell(ui, bytes(asset.bytes)));
-                    if is_wide {
-                        row.col(|ui| cell(ui, asset.dtype.as_deref().unwrap_or("\u{2013}")));
-                        row.col(|ui| cell(ui, shape(asset)));
-                    }
-                    row.col(|ui| cell(ui, last_used(asset, now)));
-                    let response = row.response();
-                    let name = format!("Show {}", asset.name);
-                    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &name));
-                    // Tab and the arrow keys go from row to row, and what has the focus is shown.
-                    if response.clicked() || response.gained_focus() {
-                        clicked = Some(asset.path.clone());
-                    }
-                });
-            });
-        if clicked.is_some() {
-            self.selected = clicked;
+            }
+        });
+        if taken.is_some() {
+            self.selected = taken;
         }
     }
 
@@ -215,55 +193,4 @@ fn nothing(ui: &mut Ui) -> Option<Ask> {
                catalogue, or drop a model folder or GGUF file on this window.",
     };
     empty.show(ui, Some(button::secondary("Browse the catalogue"))).then_some(Ask::Go(Section::Catalogue))
-}
-
-fn cell(ui: &mut Ui, text: impl Into<String>) {
-    table::padded(ui, |ui| {
-        ui.add(Label::new(theme::mono(text).color(palette(ui).text)).selectable(false).truncate());
-    });
-}
-
-/// Badges stand at the right end, so that a long name never pushes them out.
-fn name_cell(ui: &mut Ui, shared: &Shared, asset: &Asset) {
-    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        ui.spacing_mut().item_spacing.x = 6.0;
-        state_badge(ui, &asset.state);
-        if shared.is_open(asset) {
-            badge::with_icon(ui, Tone::Good, Some(ICON_CHECK), "Open");
-        }
-        if asset.kind == AssetKind::Sae {
-            badge::show(ui, Tone::Neutral, "SAE");
-        }
-        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-            ui.add(Label::new(&asset.name).selectable(false).truncate());
-        });
-    });
-}
-
-/// What is wrong, in a word; nothing when the asset is ready.
-pub(super) fn state_badge(ui: &mut Ui, state: &AssetState) {
-    match state {
-        AssetState::Ready => {}
-        AssetState::Incomplete { .. } => badge::with_icon(ui, Tone::Caution, Some(ICON_PENDING), "Incomplete"),
-        AssetState::Missing => badge::with_icon(ui, Tone::Caution, Some(ICON_LINK_OFF), "Missing"),
-        AssetState::Broken(_) => badge::with_icon(ui, Tone::Bad, Some(ICON_ERROR), "Broken"),
-    }
-}
-
-/// `32 × 4 096`, or the latents of an SAE.
-fn shape(asset: &Asset) -> String {
-    match (asset.kind, asset.n_layers, asset.d_model, asset.d_sae) {
-        (AssetKind::Model, Some(blocks), Some(width), _) => format!("{blocks} \u{00d7} {}", count(width as u64)),
-        (AssetKind::Sae, _, _, Some(latents)) => count(latents as u64),
-        _ => "\u{2013}".to_owned(),
-    }
-}
-
-/// `3 days ago`; a dash where it is not known.
-pub(super) fn last_used(asset: &Asset, now: Option<u64>) -> String {
-    match (asset.last_used, now) {
-        (None, _) => "not yet".to_owned(),
-        (Some(used), Some(now)) => ago(now.saturating_sub(used)),
-        (Some(_), None) => "before".to_owned(),
-    }
 }

@@ -11,7 +11,8 @@ use tiller_protocol::problem::Problem;
 
 use super::super::import::{Asking, device_fold};
 use super::super::{Ask, fit};
-use super::{last_used, removal, state_badge};
+use super::removal;
+use super::row::{last_used, state_badge};
 use crate::face::Request;
 use crate::number::{bytes, count, exact_bytes, plural};
 use crate::shared::Shared;
