@@ -49,7 +49,7 @@ impl Body {
         Ok(Self { stream: Stream::of(answer), range })
     }
 
-    /// Reads on, as [`Read::read`] does.
+    /// Reads on, as [`read`](std::io::Read::read) does.
     ///
     /// # Errors
     /// [`HubError::Stopped`] soon after the flag is set, [`HubError::Unreachable`] when the connection breaks or falls
