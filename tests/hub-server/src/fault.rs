@@ -1,5 +1,6 @@
 //! Faults on demand: what a hub, a network or a disk in between does on a bad day.
 
+use std::ops::Range;
 use std::time::Duration;
 
 /// What goes wrong with an answer.
@@ -49,16 +50,25 @@ pub(crate) struct Trap {
 
 /// Takes the first fault that strikes here.
 ///
-/// `file` is the file that is asked for, `target` the path of the request; `at_front` says whether the hub answers or
-/// whoever sends the body (of small files both are the hub).
-pub(crate) fn spring(traps: &mut Vec<Trap>, file: Option<&str>, target: &str, at_front: bool) -> Option<Fault> {
+/// `file` is the file that is asked for, `target` the path of the request. `body` is the range that is sent when the
+/// question is about whoever sends the body, absent when it is about the hub (of small files both are the hub).
+pub(crate) fn spring(
+    traps: &mut Vec<Trap>,
+    file: Option<&str>,
+    target: &str,
+    body: Option<&Range<u64>>,
+) -> Option<Fault> {
     let at = traps.iter().position(|trap| {
         let here = if trap.place.starts_with('/') {
             target.starts_with(&trap.place)
         } else {
             file == Some(trap.place.as_str())
         };
-        here && trap.fault.is_front() == at_front
+        let is_reached = match (&trap.fault, body) {
+            (Fault::WrongByte(at), Some(range)) => range.contains(at),
+            (fault, body) => fault.is_front() == body.is_none(),
+        };
+        here && is_reached
     })?;
     let fault = traps[at].fault.clone();
     traps[at].times = traps[at].times.saturating_sub(1);

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::ops::Range;
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::fault::Fault;
@@ -156,6 +157,31 @@ pub(crate) struct FileAnswer<'a> {
     pub(crate) fault: Option<Fault>,
     /// Bytes a second that every body is held to.
     pub(crate) rate: Option<u64>,
+    pub(crate) sent: &'a Sent,
+}
+
+/// Bytes of files that went out so far.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    bytes: Mutex<u64>,
+    grew: Condvar,
+}
+
+impl Sent {
+    fn add(&self, n: u64) {
+        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) += n;
+        self.grew.notify_all();
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wait(&self, bytes: u64, limit: Duration) -> bool {
+        let held = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = self.grew.wait_timeout_while(held, limit, |sent| *sent < bytes);
+        *result.unwrap_or_else(PoisonError::into_inner).0 >= bytes
+    }
 }
 
 /// Whether the connection can be used again.
@@ -207,50 +233,52 @@ impl FileAnswer<'_> {
         let mut source = self.content.open(range.start)?;
         match self.fault {
             Some(Fault::Cut(n)) => {
-                pass(&mut source, stream, n.min(length), self.rate)?;
+                pass(&mut source, stream, n.min(length), self.rate, self.sent)?;
                 return Ok(After::Close);
             }
             Some(Fault::Stall(n)) => {
-                pass(&mut source, stream, n.min(length), self.rate)?;
+                pass(&mut source, stream, n.min(length), self.rate, self.sent)?;
                 return Ok(After::Hold);
             }
             Some(Fault::WrongLength(_)) => {
-                pass(&mut source, stream, length, self.rate)?;
+                pass(&mut source, stream, length, self.rate, self.sent)?;
                 return Ok(After::Close);
             }
             Some(Fault::WrongByte(at)) if range.contains(&at) => {
-                pass(&mut source, stream, at - range.start, self.rate)?;
+                pass(&mut source, stream, at - range.start, self.rate, self.sent)?;
                 let mut byte = [0];
                 source.read_exact(&mut byte)?;
                 stream.write_all(&[!byte[0]])?;
-                pass(&mut source, stream, range.end - at - 1, self.rate)?;
+                pass(&mut source, stream, range.end - at - 1, self.rate, self.sent)?;
             }
-            Some(Fault::Slow(rate)) => pass(&mut source, stream, length, Some(rate))?,
-            _ => pass(&mut source, stream, length, self.rate)?,
+            Some(Fault::Slow(rate)) => pass(&mut source, stream, length, Some(rate), self.sent)?,
+            _ => pass(&mut source, stream, length, self.rate, self.sent)?,
         }
         Ok(After::Open)
     }
 }
 
 /// Sends `n` bytes. At full speed those of a file go from the page cache to the socket inside the kernel.
-fn pass(source: &mut Source, stream: &mut TcpStream, n: u64, rate: Option<u64>) -> io::Result<()> {
+fn pass(source: &mut Source, stream: &mut TcpStream, n: u64, rate: Option<u64>, sent: &Sent) -> io::Result<()> {
     let Some(rate) = rate else {
-        match source {
+        let went = match source {
             Source::Disk(file) => io::copy(&mut file.take(n), stream)?,
             memory @ Source::Bytes(..) => io::copy(&mut memory.take(n), stream)?,
         };
+        sent.add(went);
         return Ok(());
     };
     // A fiftieth of a second's worth at a time.
     let start = Instant::now();
     let mut buffer = vec![0; (rate / 50).clamp(1, 1 << 18) as usize];
-    let mut sent = 0;
-    while sent < n {
-        let part = buffer.len().min((n - sent) as usize);
+    let mut done = 0;
+    while done < n {
+        let part = buffer.len().min((n - done) as usize);
         source.read_exact(&mut buffer[..part])?;
         stream.write_all(&buffer[..part])?;
-        sent += part as u64;
-        let due = Duration::from_secs_f64(sent as f64 / rate.max(1) as f64);
+        done += part as u64;
+        sent.add(part as u64);
+        let due = Duration::from_secs_f64(done as f64 / rate.max(1) as f64);
         std::thread::sleep(due.saturating_sub(start.elapsed()));
     }
     Ok(())

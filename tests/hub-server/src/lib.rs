@@ -25,7 +25,7 @@ pub use crate::repo::{Content, Repo};
 
 use crate::api::Reply;
 use crate::fault::Trap;
-use crate::http::{After, Answer, FileAnswer};
+use crate::http::{After, Answer, FileAnswer, Sent};
 
 /// What the server knows.
 #[derive(Debug, Default)]
@@ -42,6 +42,7 @@ struct State {
     rate: Option<u64>,
     /// Signatures of former epochs have expired.
     epoch: u32,
+    sent: Arc<Sent>,
 }
 
 /// One port.
@@ -136,6 +137,18 @@ impl HubServer {
     /// Forgets the requests so far.
     pub fn clear_requests(&self) {
         self.lock().log.clear();
+    }
+
+    /// Bytes of files that went out so far; of a file that is sent at full speed they count once all went out.
+    pub fn sent_bytes(&self) -> u64 {
+        let sent = Arc::clone(&self.lock().sent);
+        sent.bytes()
+    }
+
+    /// Waits until so many bytes of files went out in all; `false` when that takes longer than `limit`.
+    pub fn wait_sent(&self, bytes: u64, limit: Duration) -> bool {
+        let sent = Arc::clone(&self.lock().sent);
+        sent.wait(bytes, limit)
     }
 
     /// Cuts all connections and refuses new ones, until [`Self::come_back`].
@@ -237,20 +250,25 @@ fn serve(mut stream: TcpStream, storage: Option<&str>, state: &Mutex<State>) -> 
 
 fn answer(stream: &mut TcpStream, request: &Request, storage: Option<&str>, state: &Mutex<State>) -> io::Result<After> {
     let is_head = request.method == "HEAD";
-    let (fault, body_fault, reply, rate) = {
+    let (fault, body_fault, reply, rate, sent) = {
         let mut state = lock(state);
         state.log.push(request.clone());
         let file = state.file_of(request).map(str::to_owned);
-        let mut spring = |at_front| fault::spring(&mut state.traps, file.as_deref(), &request.path, at_front);
-        let fault = storage.and_then(|_| spring(true));
+        let mut spring = |body| fault::spring(&mut state.traps, file.as_deref(), &request.path, body);
+        let fault = storage.and_then(|_| spring(None));
         let reply = match storage {
             Some(host) => state.hub(request, host),
             None => state.storage(request),
         };
-        let mut spring = |at_front| fault::spring(&mut state.traps, file.as_deref(), &request.path, at_front);
-        let is_body = matches!(reply, Reply::File(..)) && !is_head;
-        let body_fault = if is_body && fault.is_none() { spring(false) } else { None };
-        (fault, body_fault, reply, state.rate)
+        let body = match &reply {
+            Reply::File(file, _) if !is_head && fault.is_none() => {
+                Some(request.range(file.bytes).and_then(Result::ok).unwrap_or(0..file.bytes))
+            }
+            _ => None,
+        };
+        let body_fault =
+            body.and_then(|body| fault::spring(&mut state.traps, file.as_deref(), &request.path, Some(&body)));
+        (fault, body_fault, reply, state.rate, Arc::clone(&state.sent))
     };
     match fault {
         Some(Fault::Hangup) => return Ok(After::Close),
@@ -272,8 +290,15 @@ fn answer(stream: &mut TcpStream, request: &Request, storage: Option<&str>, stat
             Ok(After::Open)
         }
         (Reply::File(file, headers), fault) => {
-            let answer =
-                FileAnswer { content: &file.content, bytes: file.bytes, etag: file.etag(), headers, fault, rate };
+            let answer = FileAnswer {
+                content: &file.content,
+                bytes: file.bytes,
+                etag: file.etag(),
+                headers,
+                fault,
+                rate,
+                sent: &sent,
+            };
             answer.send(stream, request)
         }
         (Reply::Answer(answer), _) => answer.send(stream, is_head).map(|()| After::Open),

@@ -241,6 +241,11 @@ impl Repo {
         hex(&sum.finalize())
     }
 
+    /// Path, size and checksum of each file, as a listing tells them.
+    pub fn listed(&self) -> impl Iterator<Item = (&str, u64, &str)> {
+        self.files.iter().map(|(path, file)| (path.as_str(), file.bytes, file.etag()))
+    }
+
     /// Checksum of a file, hex, as it names the blob in caches.
     pub fn sum(&self, path: &str) -> Option<&str> {
         self.files.get(path).map(Stored::etag)
