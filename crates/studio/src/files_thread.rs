@@ -14,7 +14,7 @@ use tiller_protocol::problem::Problem;
 
 use crate::engine_thread::panic_text;
 use crate::installed::{self, Imported};
-use crate::jobs::{EventSink, Sink};
+use crate::jobs::{EventSink, Sink as _};
 use crate::problem;
 use crate::studio::Shared;
 
@@ -49,7 +49,7 @@ impl FileJobs {
     }
 
     fn flag(&self, job: JobId) -> Arc<AtomicBool> {
-        self.stops().entry(job).or_default().clone()
+        Arc::clone(self.stops().entry(job).or_default())
     }
 
     fn end(&self, job: JobId) {
@@ -99,7 +99,9 @@ fn carry_out(shared: &Shared, command: Command) {
         Command::MoveAsset { from, to } => quick(shared, "Looking at the new place", |shared| {
             let mut go_on = |_, _| if shared.file_jobs.is_closing() { Err(problem::stopped()) } else { Ok(()) };
             let warning = shared.installed.move_link(&from, &to, &mut go_on)?;
-            warning.into_iter().for_each(|warning| shared.outbox.post(Event::Notice(warning)));
+            if let Some(warning) = warning {
+                shared.outbox.post(Event::Notice(warning));
+            }
             Ok(())
         }),
         _ => {}

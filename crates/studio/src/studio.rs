@@ -185,8 +185,8 @@ impl Shared {
     pub(crate) fn ask_for_assets(&self) {
         // A full queue holds such an order already, or one after which the window asks itself.
         let io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Err(error)) = io.as_ref().map(|io| io.try_send(Command::ListAssets)) {
-            log::debug!("the list of assets is not sent: {error}");
+        if io.as_ref().is_some_and(|io| io.try_send(Command::ListAssets).is_err()) {
+            log::debug!("the list of assets is not sent: too many commands wait");
         }
     }
 

@@ -93,7 +93,7 @@ impl Installed {
         }
         let dir = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&imports);
         let dir = dir.map_err(|error| problem::write_failed(&imports, &error))?;
-        let mut adder = Adder::default();
+        let mut adder = Adder::new(thing.n_weights);
         let mut done = 0;
         for (idx, from) in files.iter().enumerate() {
             let to = dir.path().join(name(from));

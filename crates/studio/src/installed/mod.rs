@@ -184,9 +184,10 @@ impl Installed {
     fn update_places<T>(&self, change: impl FnOnce(&mut Places) -> Result<T, Problem>) -> Result<T, Problem> {
         let _lock = self.lock()?;
         let path = self.workspace.join(places::DOCUMENT);
-        let mut places = match path.exists() {
-            true => document::read_toml::<document::Envelope<Places>>(&path)?.body,
-            false => Places::default(),
+        let mut places = if path.exists() {
+            document::read_toml::<document::Envelope<Places>>(&path)?.body
+        } else {
+            Places::default()
         };
         let before = places.clone();
         let result = change(&mut places)?;

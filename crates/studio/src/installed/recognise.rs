@@ -203,7 +203,7 @@ fn checkpoint(dir: &Path, listing: &Listing, needs_weights: bool) -> Option<Thin
     if !listing.has("config.json") {
         return None;
     }
-    let pickled = |name: &&String| name.starts_with("pytorch_model") && name.ends_with(".bin");
+    let pickled = |name: &&String| name.starts_with("pytorch_model") && has_ending(name, "bin");
     let (form, weights) = match weights(dir, listing) {
         Some(weights) => (Form::Checkpoint, weights),
         None => match listing.files.iter().filter(pickled).cloned().collect::<Vec<_>>() {
@@ -255,7 +255,7 @@ fn ggufs(dir: &Path, listing: &Listing) -> Vec<Thing> {
     let is_model = |name: &&String| {
         let lower = name.to_ascii_lowercase();
         // Beside a model that sees pictures lies the part that sees; beside a quantised one what guided the rounding.
-        lower.ends_with(".gguf") && !lower.starts_with("mmproj") && !lower.contains("imatrix")
+        has_ending(name, "gguf") && !lower.starts_with("mmproj") && !lower.contains("imatrix")
     };
     let firsts: BTreeSet<Vec<String>> = listing.files.iter().filter(is_model).map(|name| parts(name)).collect();
     let file = |parts: Vec<String>| {
@@ -309,7 +309,7 @@ fn single_saes(dir: &Path, listing: &Listing) -> Vec<Thing> {
     let single = |name: &String| {
         let lower = name.to_ascii_lowercase();
         let maker = if lower.ends_with(".sae.pt") { "Qwen-Scope" } else { "Goodfire" };
-        let is_pickle = lower.ends_with(".pt") || lower.ends_with(".pth");
+        let is_pickle = has_ending(name, "pt") || has_ending(name, "pth");
         let is_one = is_pickle && (lower.ends_with(".sae.pt") || lower.contains("-sae-l"));
         let form = Form::OtherSae("a file of pickled Python objects", maker);
         let found = thing(dir, AssetKind::Sae, form, vec![name.clone()], [].into_iter());
@@ -332,6 +332,10 @@ fn json(path: &Path) -> Value {
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
+fn has_ending(name: &str, ending: &str) -> bool {
+    Path::new(name).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
+}
+
 /// Whether two paths lead to the same place.
 pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
     a == b || fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
@@ -350,7 +354,10 @@ pub(crate) fn only(path: &Path) -> Result<Thing, Problem> {
         // Someone may have chosen config.json, or one of the weight files.
         let beside = path.parent().map(at).unwrap_or_default();
         things = beside.into_iter().filter(|thing| thing.files.iter().any(|file| file == path)).collect();
-    } else if things.is_empty() {
+    } else if let Some(itself) = things.iter().position(|thing| thing.path == path) {
+        // A checkpoint folder may hold earlier checkpoints, an SAE, or the same weights in another form.
+        return Ok(things.swap_remove(itself));
+    } else if path.is_dir() {
         things = Walk::over(path, false).things.into_iter().map(|(thing, _)| thing).collect();
     }
     match things.len() {

@@ -49,10 +49,13 @@ impl Records {
         if !path.exists() {
             return Self::default();
         }
-        document::read_json::<document::Envelope<Self>>(path).map(|records| records.body).unwrap_or_else(|problem| {
-            log::warn!("what was known about installed models is read again: {problem}");
-            Self::default()
-        })
+        match document::read_json::<document::Envelope<Self>>(path) {
+            Ok(records) => records.body,
+            Err(problem) => {
+                log::warn!("what was known about installed models is read again: {problem}");
+                Self::default()
+            }
+        }
     }
 
     /// One asset's record.
@@ -124,7 +127,9 @@ impl Records {
         strays.retain(|record| scanned.get(&record.asset.path).is_none());
         strays.sort_by_key(|record| std::cmp::Reverse(record.asset.last_used));
         let strays: Vec<Record> = strays.into_iter().take(MAX_STRAYS).cloned().collect();
-        strays.into_iter().for_each(|record| scanned.put(record));
+        for record in strays {
+            scanned.put(record);
+        }
         *self = scanned;
     }
 }

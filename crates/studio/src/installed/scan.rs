@@ -65,10 +65,8 @@ fn in_folder(folder: &Folder) -> Vec<Found> {
     if folder.kind != FolderKind::HubCache {
         for (thing, is_led_out) in Walk::over(&folder.path, false).things {
             // What a link leads to is not the folder's to delete.
-            let (origin, inside) = match is_led_out {
-                true => (AssetOrigin::Linked, None),
-                false => (AssetOrigin::Copied, Some(&folder.path)),
-            };
+            let (origin, inside) =
+                if is_led_out { (AssetOrigin::Linked, None) } else { (AssetOrigin::Copied, Some(&folder.path)) };
             all.push(plain(thing, origin, inside));
         }
     }
@@ -129,9 +127,12 @@ pub(super) fn in_revision(revision: &CachedRevision) -> Vec<(Thing, Option<Missi
     things.into_iter().map(|thing| (lacks(&thing), thing)).map(|(missing, thing)| (thing, missing)).collect()
 }
 
+/// A thing as one commit has it.
+type Version<'a> = (&'a CachedRevision, Thing, Option<Missing>);
+
 /// What a repository holds: of each thing the versions with weights, or else the one that the main branch has.
 fn in_repo(folder: &Folder, repo: &CachedRepo) -> Vec<Found> {
-    let mut by_place: BTreeMap<(PathBuf, AssetKind), Vec<(&CachedRevision, Thing, Option<Missing>)>> = BTreeMap::new();
+    let mut by_place: BTreeMap<(PathBuf, AssetKind), Vec<Version<'_>>> = BTreeMap::new();
     for revision in by_preference(repo) {
         for (thing, missing) in in_revision(revision) {
             let place = thing.path.strip_prefix(&revision.path).unwrap_or(&thing.path).to_owned();

@@ -53,21 +53,29 @@ pub(crate) struct WeightSum {
 pub(super) struct Adder {
     /// Of the files before this one and of this one so far.
     all: Sha256,
-    one: Sha256,
+    /// Of this one alone; absent when there is no other.
+    one: Option<Sha256>,
     files: BTreeMap<String, String>,
 }
 
 impl Adder {
+    /// For so many files.
+    pub(super) fn new(n_files: usize) -> Self {
+        Self { one: (n_files > 1).then(Sha256::new), ..Self::default() }
+    }
+
     /// Takes the next bytes of a file.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.all.update(bytes);
-        self.one.update(bytes);
+        if let Some(one) = &mut self.one {
+            one.update(bytes);
+        }
     }
 
     /// Ends a file.
     pub(super) fn end(&mut self, name: String) {
-        let sum = std::mem::take(&mut self.one).finalize();
-        self.files.insert(name, sum.iter().map(|byte| format!("{byte:02x}")).collect());
+        let sum = self.one.as_mut().map_or_else(|| self.all.clone().finalize(), |one| std::mem::take(one).finalize());
+        self.files.insert(name, tiller_hub::listing::Sum::Sha256(sum.into()).hex());
     }
 
     /// The sums.
@@ -86,7 +94,7 @@ impl WeightSum {
         progress: &mut dyn FnMut(u64, u64) -> Result<(), Problem>,
     ) -> Result<Self, Problem> {
         let total = total_bytes(files);
-        let mut adder = Adder::default();
+        let mut adder = Adder::new(files.len());
         let mut done = 0;
         for path in files {
             read(path, &mut |bytes| {

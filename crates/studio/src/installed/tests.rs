@@ -46,7 +46,7 @@ impl Machine {
         fs::write(repo.join("refs/main"), commit).unwrap();
         for (name, from) in files {
             let bytes = fs::read(from).unwrap();
-            let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let sum = tiller_hub::listing::Sum::Sha256(Sha256::digest(&bytes).into()).hex();
             fs::write(repo.join("blobs").join(&sum), bytes).unwrap();
             let place = snapshot.join(name);
             fs::create_dir_all(place.parent().unwrap()).unwrap();

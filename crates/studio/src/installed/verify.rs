@@ -68,7 +68,7 @@ impl Installed {
             match known.get(file) {
                 Some(expected) if expected == found => verdict.good.push(file.clone()),
                 Some(_) => {
-                    verdict.bad.push((file.clone(), "it is not what it was when Tiller last read it".to_owned()))
+                    verdict.bad.push((file.clone(), "it is not what it was when Tiller last read it".to_owned()));
                 }
                 None => verdict.unknown.push(file.clone()),
             }
@@ -108,7 +108,7 @@ fn verify_hub(asset: &Asset, (root, id, commit): (&Path, &str, &str), sink: &mut
     let things = super::scan::in_revision(&revision);
     let thing = things.iter().map(|(thing, _)| thing).find(|thing| thing.path == asset.path);
     let thing = thing.ok_or_else(|| problem::nothing_at(&asset.path))?;
-    let inside = |file: &PathBuf| file.strip_prefix(&revision.path).ok().map(|path| slashed(path));
+    let inside = |file: &PathBuf| file.strip_prefix(&revision.path).ok().map(slashed);
     let meant: BTreeSet<String> = thing.files.iter().filter_map(inside).collect();
     let stop = Stop::new();
     let checked = compare(&revision, &|path| meant.contains(path), &stop, &mut |done, total| {

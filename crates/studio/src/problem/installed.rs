@@ -126,9 +126,12 @@ pub(crate) fn other_sae(path: &Path, file: &str, maker: &str) -> Problem {
 
 /// Files that differ from what they should be.
 pub(crate) fn damaged(bad: &[(String, String)], is_hub: bool) -> Problem {
-    let (title, next_step) = match is_hub {
-        true => ("Files are damaged", "Download it again; only the damaged files are fetched."),
-        false => ("Files have changed", "Import it again if that is as it should be; else fetch these files again."),
+    let (title, next_step) = if is_hub {
+        ("Files are damaged", "Download it again; only the damaged files are fetched.")
+    } else {
+        let next_step = "If that is as it should be, remove it from the library and import it again; else fetch these \
+                         files again from where they came from.";
+        ("Files have changed", next_step)
     };
     let told = bad.iter().take(NAMED).map(|(file, reason)| format!("{file} ({reason})"));
     let more = if bad.len() > NAMED { format!(", and {} more", bad.len() - NAMED) } else { String::new() };

@@ -122,7 +122,7 @@ fn problems_of_use() {
     check(&busy("Extracting Warmth"), &["Extracting Warmth"]);
     check(&panicked("Chat", "index out of bounds"), &["index out of bounds"]);
     check(&no_thread(&io_error(io::ErrorKind::WouldBlock)), &["thread"]);
-    check(&not_in_cache("a/b", &[path.clone()]), &["a/b", "tiller model download a/b", "config.json"]);
+    check(&not_in_cache("a/b", std::slice::from_ref(&path)), &["a/b", "tiller model download a/b", "config.json"]);
     check(&no_folder(&path), &["config.json"]);
     check(&bad_pattern("Warmth", "unclosed group"), &["unclosed group"]);
     check(&no_picture("Empty size"), &["Empty size"]);
@@ -279,7 +279,7 @@ fn problems_of_installed_assets() {
     check(&other_sae(&path, "params.npz", "Gemma Scope"), &["params.npz", "Gemma Scope", "SAELens"]);
     let bad = vec![("a.gguf".to_owned(), "its checksum is other".to_owned()); 8];
     check(&damaged(&bad, true), &["a.gguf", "2 more", "Download it again"]);
-    check(&damaged(&bad, false), &["a.gguf", "Import it again"]);
+    check(&damaged(&bad, false), &["a.gguf", "import it again"]);
     check(&changed_while_loading(&path), &["/m/Tiny"]);
     check(&in_use("Tiny"), &["Tiny", "Unload"]);
     check(&downloading("Tiny"), &["Tiny", "Cancel"]);

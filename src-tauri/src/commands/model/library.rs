@@ -159,5 +159,6 @@ pub(crate) fn facts(sae: &Asset) -> String {
         ("files", format!("{} in {}", amount(sae.bytes), sae.dtype.as_deref().unwrap_or("an unknown format"))),
         ("where", sae.path.display().to_string()),
     ];
-    lines.into_iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect()
+    let lines: Vec<String> = lines.into_iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect();
+    lines.concat()
 }

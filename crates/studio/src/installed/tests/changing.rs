@@ -20,6 +20,13 @@ fn whatever_is_one_thing_is_understood() {
     copy_checkpoint("qwen2", &machine.path("outside/Other"));
     let several = machine.import(&machine.path("outside"), false).unwrap_err();
     assert!(several.cause.contains("deep/er/Tiny") && several.cause.contains("Other"), "{several}");
+    fs::create_dir(machine.path("disk/inner")).unwrap();
+    fs::copy(fixture("gguf/gemma2-q8_0.gguf"), machine.path("disk/a.gguf")).unwrap();
+    fs::copy(fixture("gguf/llama-q4_k_m.gguf"), machine.path("disk/inner/b.gguf")).unwrap();
+    let several = machine.import(&machine.path("disk"), false).unwrap_err();
+    assert!(several.cause.contains("a.gguf") && several.cause.contains("inner/b.gguf"), "{several}");
+    fs::remove_dir_all(machine.path("disk")).unwrap();
+    fs::create_dir(machine.path("disk")).unwrap();
     let nothing = machine.import(&machine.path("disk"), false).unwrap_err();
     assert!(nothing.next_step.contains("config.json") && nothing.next_step.contains("GGUF"), "{nothing}");
     assert!(machine.import(&machine.path("gone"), false).unwrap_err().cause.contains("not there"));

@@ -7,7 +7,7 @@ fn content(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
     for path in scan::sorted(dir) {
         if path.is_dir() && !path.is_symlink() {
-            all.extend(content(&path))
+            all.extend(content(&path));
         } else {
             all.push((path.clone(), fs::read(&path).unwrap_or_default()));
         }
