@@ -14,6 +14,7 @@ pub(crate) mod journal;
 mod part;
 mod ranges;
 mod rate;
+mod relay;
 mod worker;
 
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ const REPORT: Duration = Duration::from_millis(100);
 pub struct Settings {
     /// Connections at a time.
     pub connections: usize,
+    /// A connection that is as fast as this is not joined by others for the same file: they would only cost time.
+    pub fast_bytes_per_sec: u64,
     /// Large files come in pieces of so many bytes.
     pub piece_bytes: u64,
     /// Bytes that stay free on the disk.
@@ -54,6 +57,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections: 4,
+            fast_bytes_per_sec: 200_000_000,
             piece_bytes: 64 << 20,
             reserve_bytes: 512 << 20,
             patience: Duration::from_mins(5),

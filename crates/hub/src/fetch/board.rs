@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 use super::Settings;
 use super::part::Part;
 use super::ranges::Ranges;
+use super::relay::Relay;
 use crate::error::HubError;
 use crate::listing::RemoteFile;
 use crate::retry::Retry;
 
 /// How long a wait may go on unaware that the fetch was stopped.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long one stream is looked at before others join it.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Answers of one file that make no sense, in a row, before it is asked for as a whole, and again before it is given up.
 const MAX_NONSENSE: u32 = 3;
@@ -50,6 +54,11 @@ pub(super) struct FileState {
     pub(super) n_wrong: u32,
     /// The note on the disk lacks something.
     is_unnoted: bool,
+    /// Pieces that somebody fetches now.
+    n_active: usize,
+    /// When it was opened, and the bytes that came in since.
+    opened: Instant,
+    received: u64,
 }
 
 /// What a worker is to do next.
@@ -84,6 +93,8 @@ pub(super) struct Inner {
     last_progress: Instant,
     /// Bytes that came over the network.
     pub(super) received: u64,
+    /// What the checker waits for: so many bytes from the beginning of a file.
+    wanted: Option<(usize, u64)>,
 }
 
 /// Shared by all threads of a fetch.
@@ -93,6 +104,7 @@ pub(super) struct Board {
     changed: Condvar,
     /// A file's beginning has grown.
     grew: Condvar,
+    pub(super) relay: Relay,
     settings: Settings,
     retry: Retry,
 }
@@ -110,6 +122,9 @@ impl Board {
             n_nonsense: 0,
             n_wrong: 0,
             is_unnoted: false,
+            n_active: 0,
+            opened: Instant::now(),
+            received: 0,
         };
         let inner = Inner {
             files: present.into_iter().map(state).collect(),
@@ -118,8 +133,10 @@ impl Board {
             n_failures: 0,
             last_progress: Instant::now(),
             received: 0,
+            wanted: None,
         };
-        Self { inner: Mutex::new(inner), changed: Condvar::new(), grew: Condvar::new(), settings, retry }
+        let (changed, grew) = (Condvar::new(), Condvar::new());
+        Self { inner: Mutex::new(inner), changed, grew, relay: Relay::default(), settings, retry }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -132,8 +149,14 @@ impl Board {
         self.changed.wait_timeout(held, most).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Waits for bytes that came in, though never for long.
-    pub(super) fn wait_for_bytes<'a>(&self, held: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
+    /// Waits until so many bytes of a file are there from its beginning, though never for long.
+    pub(super) fn wait_for_bytes<'a>(
+        &self,
+        mut held: MutexGuard<'a, Inner>,
+        idx: usize,
+        bytes: u64,
+    ) -> MutexGuard<'a, Inner> {
+        held.wanted = Some((idx, bytes));
         self.grew.wait_timeout(held, TICK).unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -150,7 +173,7 @@ impl Board {
                 return None;
             }
             let is_calm = inner.trouble.as_ref().is_none_or(|trouble| trouble.until <= Instant::now());
-            if is_calm && let Some(task) = inner.take() {
+            if is_calm && let Some(task) = inner.take(self.settings.fast_bytes_per_sec) {
                 return Some(task);
             }
             inner = self.wait(inner);
@@ -163,6 +186,7 @@ impl Board {
         let file = &mut inner.files[idx];
         file.stage = Stage::Open(Arc::new(part));
         file.done = done;
+        file.opened = Instant::now();
         file.plan(self.settings.piece_bytes);
         inner.last_progress = Instant::now();
         self.tell();
@@ -197,13 +221,26 @@ impl Board {
             return false;
         }
         file.done.insert(range);
+        file.received += n_new;
         file.is_unnoted = true;
         file.n_nonsense = 0;
+        let prefix = file.done.prefix();
         inner.received += n_new;
         inner.last_progress = Instant::now();
         inner.n_failures = 0;
-        self.grew.notify_all();
+        // Waking the checker for each buffer would cost more than what it does with it.
+        if inner.wanted.is_some_and(|(wanted, bytes)| wanted == idx && prefix >= bytes) {
+            inner.wanted = None;
+            drop(inner);
+            self.grew.notify_all();
+        }
         true
+    }
+
+    /// Nobody fetches a piece any more that somebody has fetched.
+    pub(super) fn ended(&self, idx: usize) {
+        self.lock().files[idx].n_active -= 1;
+        self.changed.notify_all();
     }
 
     /// A sender knows no ranges: what still waits comes with the one stream. Returns whether the caller is the first to
@@ -348,7 +385,7 @@ impl Inner {
     }
 
     /// Pieces in the order of the files, so that each file's beginning grows and can be read along.
-    fn take(&mut self) -> Option<Task> {
+    fn take(&mut self, fast_bytes_per_sec: u64) -> Option<Task> {
         for idx in 0..self.files.len() {
             let (before, rest) = self.files.split_at_mut(idx);
             let Some(file) = rest.first_mut() else { continue };
@@ -362,7 +399,10 @@ impl Inner {
                     }
                 }
                 Stage::Open(part) => {
-                    if let Some(range) = file.waiting.pop_front() {
+                    if file.takes_more(fast_bytes_per_sec)
+                        && let Some(range) = file.waiting.pop_front()
+                    {
+                        file.n_active += 1;
                         return Some(Task::Fetch { idx, part: Arc::clone(part), range, ask_whole: file.ask_whole });
                     }
                 }
@@ -382,6 +422,13 @@ fn is_nonsense(error: &HubError) -> bool {
 impl FileState {
     pub(super) fn is_whole(&self) -> bool {
         matches!(self.stage, Stage::Whole)
+    }
+
+    /// Whether another stream would help: not beside one that is fast by itself.
+    fn takes_more(&self, fast_bytes_per_sec: u64) -> bool {
+        let time = self.opened.elapsed();
+        let is_slow = || self.received as f64 / time.as_secs_f64() < fast_bytes_per_sec as f64;
+        self.n_active == 0 || fast_bytes_per_sec == u64::MAX || (time >= LOOK && is_slow())
     }
 
     /// What is missing becomes pieces, or one stream.

@@ -1,7 +1,7 @@
 //! Reads each file along while it comes in, and puts it in its place once its checksum agrees.
 //!
-//! It follows the bytes that are there without a gap from the file's beginning; they are still in the system's memory
-//! then, so checking costs no second reading from the disk. After a resumption the part on the disk is read first.
+//! It follows the bytes that are there without a gap from the file's beginning: those that a connection hands over, else
+//! those in the file, which the system still has in its memory. After a resumption the part on the disk is read first.
 
 use super::board::{Board, Stage};
 use super::part::Part;
@@ -14,7 +14,7 @@ use crate::sums::Summing;
 const BUFFER: usize = 1 << 20;
 
 /// Fewer bytes than this are not worth waking up for, unless they are the last.
-const BATCH: u64 = 4 << 20;
+const BATCH: u64 = 1 << 20;
 
 /// Files that arrived wrong so many times are given up.
 const MAX_WRONG: u32 = 2;
@@ -87,29 +87,38 @@ fn sum(
     let mut summing = Summing::like(&file.sum, file.bytes);
     let mut at = 0;
     while at < file.bytes {
-        let there = grown(board, control, idx, at)?;
-        while at < there {
-            control.stop.check()?;
+        control.stop.check()?;
+        let handed = board.relay.take(idx, at);
+        let there = if handed.is_empty() { board.lock().files[idx].done.prefix() } else { at };
+        if there > at {
             let want = buffer.len().min((there - at) as usize);
             let n = part.read_at(&mut buffer[..want], at)?;
             summing.update(&buffer[..n]);
             at += n as u64;
+        } else if handed.is_empty() {
+            grown(board, control, idx, at)?;
+        }
+        for (bytes, n) in handed {
+            summing.update(&bytes[..n]);
+            at += n as u64;
+            board.relay.give_back(bytes);
         }
     }
     Ok(summing.finish())
 }
 
-/// Waits until enough bytes after `at` are there from the beginning, and says how many there are.
-fn grown(board: &Board, control: &Control, idx: usize, at: u64) -> Result<u64, HubError> {
+/// Waits until enough bytes after `at` are there from the beginning.
+fn grown(board: &Board, control: &Control, idx: usize, at: u64) -> Result<(), HubError> {
     let mut inner = board.lock();
     loop {
         let there = inner.files[idx].done.prefix();
-        if there >= inner.files[idx].file.bytes.min(at + BATCH) {
-            return Ok(there);
+        let enough = inner.files[idx].file.bytes.min(at + BATCH);
+        if there >= enough {
+            return Ok(());
         }
         if control.stop.is_set() || inner.is_over() {
             return Err(HubError::Stopped);
         }
-        inner = board.wait_for_bytes(inner);
+        inner = board.wait_for_bytes(inner, idx, enough);
     }
 }

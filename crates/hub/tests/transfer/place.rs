@@ -89,6 +89,7 @@ pub(crate) fn hub(endpoint: &str) -> Hub {
 pub(crate) fn settings() -> Settings {
     Settings {
         connections: 3,
+        fast_bytes_per_sec: u64::MAX,
         piece_bytes: PIECE,
         reserve_bytes: 0,
         patience: Duration::from_mins(1),
