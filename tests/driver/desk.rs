@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use tiller_hub::endpoint::Endpoint;
+use tiller_hub::http::HubSettings;
 use tiller_protocol::message::{Command, Event, JobId};
 use tiller_protocol::model::{LoadOptions, ModelInfo, ModelSource};
 use tiller_protocol::problem::Problem;
-use tiller_studio::{Studio, StudioOptions};
+use tiller_studio::{HubOptions, Studio, StudioOptions};
 
 /// Longest wait for one event. Generous: the tests may share a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(5);
@@ -21,9 +23,12 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Opens the application on a workspace folder.
+    /// Opens the application on a workspace folder; there is no network.
     pub fn open(workspace: &Path) -> Result<Self> {
-        let options = StudioOptions { workspace: Some(workspace.to_path_buf()), ..StudioOptions::default() };
+        // What the person at this computer has downloaded is no part of a test.
+        let nowhere = HubSettings { is_offline: true, ..HubSettings::at(Endpoint::default()) };
+        let hub = HubOptions { settings: Some(nowhere), cache: Some(workspace.join("hub")), ..HubOptions::default() };
+        let options = StudioOptions { workspace: Some(workspace.to_path_buf()), hub, ..StudioOptions::default() };
         Ok(Self { studio: Studio::open(&options, Arc::new(|| ()))?, next_job: 1 })
     }
 

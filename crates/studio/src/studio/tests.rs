@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tiller_hub::endpoint::Endpoint;
+use tiller_hub::http::HubSettings;
 use tiller_protocol::chat::{Role, Sampling, Side, Turn};
 use tiller_protocol::model::{LoadOptions, ModelSource};
 use tiller_protocol::settings::ThemeChoice;
@@ -10,14 +12,20 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Without the network, the keyring, and what is in the cache of this computer.
+fn options(dir: &tempfile::TempDir) -> StudioOptions {
+    let nowhere = HubSettings { is_offline: true, ..HubSettings::at(Endpoint::default()) };
+    let hub = HubOptions { settings: Some(nowhere), cache: Some(dir.path().join("hub")), ..HubOptions::default() };
+    StudioOptions { workspace: Some(dir.path().to_owned()), hub, ..StudioOptions::default() }
+}
+
 fn open(dir: &tempfile::TempDir) -> Studio {
-    Studio::open(&StudioOptions { workspace: Some(dir.path().to_owned()), ..StudioOptions::default() }, Arc::new(|| ()))
-        .unwrap()
+    Studio::open(&options(dir), Arc::new(|| ())).unwrap()
 }
 
 /// Takes events until one of them satisfies `last`; returns all of them.
 #[track_caller]
-fn until(studio: &Studio, last: impl Fn(&Event) -> bool) -> Vec<Event> {
+fn until(studio: &Studio, mut last: impl FnMut(&Event) -> bool) -> Vec<Event> {
     let began = Instant::now();
     let mut events = Vec::new();
     while began.elapsed() < PATIENCE {
@@ -130,7 +138,19 @@ fn refresh_answers_with_everything() {
     studio.send(Command::SaveSettings(settings.clone()));
     until(&studio, |event| *event == Event::Settings(settings.clone()));
     studio.send(Command::Refresh);
-    let events = until(&studio, |event| matches!(event, Event::Settings(_)));
+    let mut left = vec!["settings", "catalogue", "assets", "downloads", "token"];
+    let events = until(&studio, |event| {
+        let name = match event {
+            Event::Settings(_) => "settings",
+            Event::Catalogue { entries, .. } if entries.len() > 20 => "catalogue",
+            Event::Assets(_) => "assets",
+            Event::Downloads(_) => "downloads",
+            Event::Token(_) => "token",
+            _ => return false,
+        };
+        left.retain(|wanted| *wanted != name);
+        left.is_empty()
+    });
     assert!(events.iter().any(|event| matches!(event, Event::Personas(list) if list.len() >= 4)));
     assert!(events.contains(&Event::Vectors(vec![])) && events.contains(&Event::Runs(vec![])));
     studio.send(Command::OpenRun { id: "../settings".to_owned() });
@@ -147,8 +167,7 @@ fn refresh_answers_with_everything() {
 fn a_second_window_is_told_and_closing_the_first_frees_the_workspace() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(&dir);
-    let options = StudioOptions { workspace: Some(dir.path().to_owned()), ..StudioOptions::default() };
-    let problem = Studio::open(&options, Arc::new(|| ())).err().unwrap();
+    let problem = Studio::open(&options(&dir), Arc::new(|| ())).err().unwrap();
     assert_eq!(problem.title, "Tiller is already open");
     drop(first);
     drop(open(&dir));
