@@ -1,12 +1,14 @@
 //! Getting files without ever losing a byte.
 //!
-//! A file comes in pieces over several connections into a part file beside a note of what is there ([`journal`]); it is
-//! read along for its checksum while it comes in, and appears under its name by one rename once the checksum agrees.
-//! Links into the snapshot folder are made when all files are whole, the branch's note last: other programs never see
-//! half a download. Whatever ends it, the next fetch goes on from the bytes that are there.
+//! A file comes in pieces over several connections into a part file beside a note of what is there. It is read along for
+//! its checksum meanwhile, and appears under its name by one rename once the checksum agrees. Links into the snapshot
+//! folder are made when all files are whole, the branch's note last: other programs never see half a download. Whatever
+//! ends it, the next fetch goes on from the bytes that are there.
 //!
 //! Threads: [`Settings::connections`] workers, one checker, and the caller's, which reports and writes the notes.
-//! Memory: a buffer for each, whatever the files' sizes.
+//! Memory: a few megabytes, whatever the files' sizes.
+//!
+//! Reading order: [`fetch`], `board` (who does what), `worker`, `checker`, `part`, `journal`, `relay`.
 
 mod board;
 mod checker;
@@ -152,6 +154,7 @@ pub fn fetch(
         store.make_root()?;
         // Without it, other tools call the repository damaged.
         store::make_folder(&job.folder.join("snapshots"))?;
+        let _orders = store.lock_orders(&job.folder)?;
         Order::add(&job.folder, &listing.commit, files)?;
     }
     job.run(&board, control, observer)?;

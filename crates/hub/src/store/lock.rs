@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Blobs, Store, disk, make_folder};
 use crate::error::HubError;
@@ -45,6 +45,22 @@ impl Store {
         Ok(None)
     }
 
+    /// Waits for the right to change what is noted as ordered of a repository. It is held for a moment only.
+    ///
+    /// # Errors
+    /// If the lock file cannot be made.
+    pub(crate) fn lock_orders(&self, repo_folder: &Path) -> Result<Lock, HubError> {
+        let path = self.lock_path(&Blobs { folder: Blobs::folder(repo_folder), name: "tiller-orders".to_owned() });
+        make_folder(path.parent().unwrap_or(&self.root))?;
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = file.map_err(|error| disk(&path, &error))?;
+        match file.lock() {
+            Ok(()) => Ok(Lock { _held: Some(file) }),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Lock { _held: None }),
+            Err(error) => Err(disk(&path, &error)),
+        }
+    }
+
     fn lock_path(&self, blobs: &Blobs) -> PathBuf {
         let repo = blobs.folder.parent().and_then(|folder| folder.file_name()).unwrap_or_default();
         self.root.join(".locks").join(repo).join(format!("{}.lock", blobs.name))
@@ -52,7 +68,7 @@ impl Store {
 }
 
 #[cfg(unix)]
-fn is_named(file: &File, path: &std::path::Path) -> bool {
+fn is_named(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let same =
         |held: std::fs::Metadata, named: std::fs::Metadata| (held.dev(), held.ino()) == (named.dev(), named.ino());
@@ -61,7 +77,7 @@ fn is_named(file: &File, path: &std::path::Path) -> bool {
 
 /// Elsewhere an open file cannot be deleted.
 #[cfg(not(unix))]
-fn is_named(_: &File, _: &std::path::Path) -> bool {
+fn is_named(_: &File, _: &Path) -> bool {
     true
 }
 

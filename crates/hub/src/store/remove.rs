@@ -115,10 +115,12 @@ impl Store {
             freed += bytes;
         }
         let gone: BTreeSet<(&str, &str)> = plan.places.iter().map(|(commit, path, _)| (&**commit, &**path)).collect();
+        let orders = self.lock_orders(&plan.repo)?;
         for commit in plan.places.iter().map(|(commit, _, _)| commit.as_str()).collect::<BTreeSet<_>>() {
             Order::take_out(&plan.repo, commit, |path| gone.contains(&(commit, path)))?;
         }
         tidy(plan).map_err(|error| disk(&plan.repo, &error))?;
+        drop(orders);
         Ok(freed)
     }
 }
@@ -150,13 +152,14 @@ fn plan(repo: PathBuf, places: Vec<(String, String, PathBuf)>) -> Result<Plan, H
     let (mut blobs, mut own_bytes) = (BTreeMap::new(), 0);
     for (commit, path, place) in &places {
         let names = if has_blobs { sums(commit, path, place) } else { Vec::new() };
+        let has_blob = names.iter().any(|name| blobs_folder.join(name).is_file());
         for name in names.into_iter().filter(|name| !kept.contains(name)) {
             let blob = Blobs { folder: blobs_folder.clone(), name: name.clone() };
             let bytes = bytes_of(&blob).map_err(|error| failed(&error))?;
             blobs.insert(name, bytes);
         }
         let is_file = fs::symlink_metadata(place).ok().filter(fs::Metadata::is_file);
-        own_bytes += is_file.filter(|facts| n_names(facts) == 1).map_or(0, |facts| facts.len());
+        own_bytes += is_file.filter(|facts| is_alone(facts, has_blob)).map_or(0, |facts| facts.len());
     }
     Ok(Plan { repo, places, blobs, own_bytes })
 }
@@ -169,15 +172,16 @@ fn bytes_of(blobs: &Blobs) -> io::Result<u64> {
     Ok(whole + if part > 0 { journal::present(blobs, part).total() } else { 0 })
 }
 
+/// Whether a file's bytes go when this name of it goes.
 #[cfg(unix)]
-fn n_names(facts: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::nlink(facts)
+fn is_alone(facts: &fs::Metadata, _: bool) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(facts) == 1
 }
 
-/// Elsewhere this is not known without opening the file; a hard link is then counted twice.
+/// Elsewhere this is not known without opening the file; beside its blob it is taken for a second name of it.
 #[cfg(not(unix))]
-fn n_names(_: &fs::Metadata) -> u64 {
-    1
+fn is_alone(_: &fs::Metadata, has_blob: bool) -> bool {
+    !has_blob
 }
 
 /// Takes away what makes no sense without the files: empty folders, and notes about commits of which nothing is left.

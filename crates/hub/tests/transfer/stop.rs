@@ -48,6 +48,29 @@ fn an_unfinished_download_is_seen_without_the_network() {
 }
 
 #[test]
+fn downloads_of_one_repository_at_the_same_time_know_of_each_other() {
+    let place = Place::new();
+    place.server.fault("second.safetensors", tiller_hub_server::Fault::Status(500), usize::MAX);
+    place.server.fault(LARGE, tiller_hub_server::Fault::Status(500), usize::MAX);
+    let hub = crate::place::hub(&place.server.endpoint());
+    let (hub, place, store) = (&hub, &place, &place.store());
+    let settings = tiller_hub::fetch::Settings { patience: std::time::Duration::ZERO, ..crate::place::settings() };
+    let control = &tiller_hub::fetch::Control { settings, ..Default::default() };
+    std::thread::scope(|scope| {
+        for file in &place.listing.files {
+            let files = std::slice::from_ref(file);
+            scope.spawn(move || {
+                drop(tiller_hub::fetch::fetch(hub, store, &place.listing, files, control, &mut |_| {}));
+            });
+        }
+    });
+    let revision = &store.scan_repo(ID).unwrap().revisions[0];
+    assert_eq!(revision.files.len() + revision.missing.len(), contents().len());
+    // One of the two files of the same content may have found it locked by the other.
+    assert!(revision.missing.len() >= 2);
+}
+
+#[test]
 fn giving_up_leaves_nothing() {
     let place = Place::new();
     pause(&place);
