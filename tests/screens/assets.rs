@@ -6,7 +6,7 @@ use egui::accesskit::Role;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use tiller_protocol::asset::{AssetKind, AssetLibrary, Verdict};
 use tiller_protocol::message::{Command, Event, JobId};
-use tiller_protocol::model::ModelSource;
+use tiller_protocol::model::{ModelCheck, ModelSource};
 use tiller_protocol::problem::Problem;
 use tiller_ui::{Answer, Request};
 
@@ -43,9 +43,14 @@ fn every_state_of_an_asset_says_what_to_do() {
         with_assets(desk, stock::library());
         desk.press("Show Llama-3.1-8B-Instruct");
         assert!(desk.harness.query_all_by_label_contains("3 days ago").count() > 1);
-        desk.shot("assets-ready");
         // One checkpoint in the repository: its id names the model.
         let source = ModelSource::Hub("meta-llama/Llama-3.1-8B-Instruct".to_owned());
+        let check = super::models::check("/meta-llama/Llama-3.1-8B-Instruct", Some(18_000_000_000));
+        let check = Ok(Box::new(ModelCheck { source: source.clone(), ..check }));
+        desk.report(Event::ModelChecked { source: source.clone(), check });
+        desk.settle();
+        desk.harness.get_by_label("Fits for chat");
+        desk.shot("assets-ready");
         assert!(has_sent(desk, &Command::CheckModel(source.clone())), "the memory was not asked about");
         desk.press("Open");
         let loads = |command: &Command| matches!(command, Command::LoadModel { source: found, .. } if *found == source);
@@ -305,6 +310,9 @@ fn the_catalogue_tells_what_fits_and_leads_to_the_exact_files() {
         desk.harness.get_by_label_contains("does not fit");
         // What is installed is opened, not downloaded again.
         desk.harness.get_by_role_and_label(Role::Button, "Open Llama 3.1 8B Instruct");
+        // What is only partly here is not called installed.
+        desk.harness.get_by_role_and_label(Role::Button, "Download Gemma 2 2B Instruct");
+        desk.harness.get_by_label("Incomplete");
         desk.harness.get_by_role_and_label(Role::Button, "Show Gemma Scope, block 20, 16k latents");
         desk.press("SAEs");
         assert!(desk.harness.query_by_label("Qwen3 32B").is_none());

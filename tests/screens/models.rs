@@ -17,7 +17,7 @@ fn source(folder: &str) -> ModelSource {
 }
 
 /// A model of eight thousand million parameters in bf16, with so much memory free.
-fn check(folder: &str, free_bytes: Option<u64>) -> ModelCheck {
+pub(crate) fn check(folder: &str, free_bytes: Option<u64>) -> ModelCheck {
     let name = folder.rsplit('/').next().unwrap_or(folder);
     ModelCheck {
         name: name.to_owned(),

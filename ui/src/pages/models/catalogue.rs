@@ -2,8 +2,9 @@
 
 use egui::{Align, Label, Layout, Rect, Sense, Stroke, Ui, UiBuilder, vec2};
 use egui_material_icons::icons::{ICON_CHECK, ICON_DOWNLOAD, ICON_LOCK, ICON_TRAVEL_EXPLORE, ICON_WARNING};
-use tiller_protocol::asset::{Asset, AssetKind, CatalogueEntry, Gate};
+use tiller_protocol::asset::{Asset, AssetKind, AssetState, CatalogueEntry, Gate};
 
+use super::installed::state_badge;
 use super::{Ask, Kinds, kinds_ui, search_field};
 use crate::number::{bytes, count, parameters};
 use crate::shared::Shared;
@@ -246,7 +247,8 @@ pub(super) fn gate_word(gate: Gate) -> &'static str {
 
 fn end_ui(ui: &mut Ui, shared: &Shared, entry: &CatalogueEntry, found: Option<&Asset>) -> Option<Pressed> {
     let named = |verb: &str| format!("{verb} {}", entry.name);
-    if let Some(asset) = found {
+    // What is only partly there is no reason to think that it can be opened.
+    if let Some(asset) = found.filter(|asset| asset.state == AssetState::Ready) {
         let (label, pressed) = match entry.kind {
             AssetKind::Model => ("Open", Pressed::Open),
             AssetKind::Sae => ("Show", Pressed::Show),
@@ -259,7 +261,9 @@ fn end_ui(ui: &mut Ui, shared: &Shared, entry: &CatalogueEntry, found: Option<&A
     }
     let response =
         button::secondary("Download\u{2026}").icon(ICON_DOWNLOAD).show(ui).accessible_name(named("Download"));
-    if !fits(entry, shared.assets.free_memory_bytes) {
+    if let Some(asset) = found {
+        state_badge(ui, &asset.state);
+    } else if !fits(entry, shared.assets.free_memory_bytes) {
         badge::with_icon(ui, Tone::Caution, Some(ICON_WARNING), "Too large");
     }
     response.clicked().then_some(Pressed::Download)

@@ -10,6 +10,8 @@ use egui::{Align, Layout, Ui, vec2};
 use egui_material_icons::icons::ICON_DEPLOYED_CODE;
 use tiller_protocol::asset::{Asset, AssetKind};
 
+pub(super) use row::state_badge;
+
 use super::import::Asking;
 use super::{Ask, Kinds, Section, kinds_ui, search_field};
 use crate::shared::Shared;

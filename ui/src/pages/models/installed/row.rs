@@ -110,7 +110,7 @@ fn name_cell(ui: &mut Ui, shared: &Shared, asset: &Asset) {
 }
 
 /// What is wrong, in a word; nothing when the asset is ready.
-pub(super) fn state_badge(ui: &mut Ui, state: &AssetState) {
+pub(crate) fn state_badge(ui: &mut Ui, state: &AssetState) {
     match state {
         AssetState::Ready => {}
         AssetState::Incomplete { .. } => badge::with_icon(ui, Tone::Caution, Some(ICON_PENDING), "Incomplete"),
