@@ -8,7 +8,7 @@ use tiller_hub::fetch::fetch;
 use tiller_hub::store::Store;
 use tiller_hub_server::Repo;
 
-use crate::place::{ID, LARGE, Place, hub, listing, repo, settings};
+use crate::place::{ID, LARGE, PIECE, Place, hub, listing, repo, settings};
 
 /// Says to the second start of this binary where to fetch from and to.
 const CHILD: &str = "TILLER_TEST_FETCH";
@@ -108,7 +108,9 @@ fn a_killed_fetch_goes_on_to_the_same_bytes() {
         let snapshot = place.fetch().unwrap();
         place.assert_whole(&snapshot);
         let asked = place.asked_bytes();
-        assert!(asked <= 1_200_021 - there, "{asked} bytes came again although {there} were there");
+        // The server may have noticed the last requests of the killed program only now, one for each connection.
+        let late = 3 * PIECE;
+        assert!(asked <= 1_200_021 - there + late, "{asked} bytes came again although {there} were there");
     }
     assert!(n_resumed >= 10, "only {n_resumed} of 20 had something to go on from");
 }
