@@ -23,7 +23,7 @@ use crate::workspace::{KeptDownload, KeptPlan, Workspace};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Slow enough for a person's commands to come between.
-const SLOW: u64 = 40_000;
+const SLOW: u64 = 10_000;
 const ID: &str = "tiny/qwen3";
 
 /// A workspace, a cache and a hub.
@@ -261,7 +261,7 @@ fn a_cancelled_download_leaves_nothing_behind() {
     desk.server.set_rate(Some(SLOW));
     let studio = desk.open();
     start(&studio, 1);
-    wait_for(&studio, 1, |download| download.done_bytes() > 20_000);
+    wait_for(&studio, 1, |download| download.done_bytes() > 2_000);
     studio.send(Command::CancelDownload(DownloadId(1)));
     wait(&studio, |event| (event == Event::Downloads(vec![])).then_some(()));
     drop(studio);
