@@ -7,7 +7,7 @@ use tiller_engine::sae;
 use tiller_protocol::asset::{Asset, AssetKind, AssetOrigin, AssetState};
 use tiller_protocol::problem::Problem;
 
-use super::recognise::{Form, Thing, told_bytes};
+use super::forms::{Form, Thing};
 use super::records::Record;
 use super::scan::Found;
 use super::sums::{Stamp, total_bytes};
@@ -23,7 +23,7 @@ pub(super) fn describe(found: &Found, before: Option<&Record>) -> Record {
         None => facts(thing, missing.is_some()),
     };
     if let Some(missing) = missing {
-        let weights = told_bytes(thing).map(|weights| weights + total_bytes(&thing.files[thing.n_weights..]));
+        let weights = thing.told_bytes().map(|weights| weights + total_bytes(&thing.files[thing.n_weights..]));
         let total = missing.bytes.map(|bytes| asset.bytes + bytes).or(weights);
         let done_bytes = asset.bytes + missing.present_bytes;
         asset.state = AssetState::Incomplete { done_bytes, total_bytes: total.filter(|total| *total > done_bytes) };

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use tiller_protocol::asset::AssetKind;
 use tiller_protocol::problem::Problem;
 
+use super::forms::{Form, Thing};
 use super::places::{Copied, Link};
-use super::recognise::{self, Form, Thing};
 use super::records::key;
 use super::sums::{Adder, Stamp, name, read, total_bytes};
-use super::{Installed, describe, is_same};
+use super::{Installed, describe, is_same, recognise};
 use crate::jobs::Sink;
 use crate::problem;
 

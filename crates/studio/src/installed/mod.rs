@@ -9,10 +9,11 @@
 //! imports/NAME/…   copies
 //! ```
 //!
-//! Reading order: [`recognise`] (what a folder is), `scan` (what the places hold), `records` (what is remembered),
+//! Reading order: `forms` and `recognise` (what a folder is), `scan` (what the places hold), `records` (what is remembered),
 //! then what changes something: `import`, `verify`, `remove`, `places`.
 
 mod describe;
+mod forms;
 mod import;
 mod places;
 mod recognise;

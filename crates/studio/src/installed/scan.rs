@@ -8,8 +8,9 @@ use tiller_hub::store::{CachedRepo, CachedRevision, Store};
 use tiller_protocol::asset::{AssetKind, AssetOrigin, FolderKind, RepoRef};
 
 use super::Installed;
+use super::forms::{Form, Thing};
 use super::places::{Folder, Places};
-use super::recognise::{self, Form, Thing, Walk};
+use super::recognise::{self, Walk};
 
 /// Something that was found, with how it came there.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,9 +12,9 @@ use tiller_hub::verify::{Finding, verify as compare};
 use tiller_protocol::asset::{Asset, AssetOrigin, AssetState, Verdict};
 use tiller_protocol::problem::Problem;
 
-use super::recognise::{self, Thing};
+use super::forms::Thing;
 use super::sums::{Stamp, WeightSum, name};
-use super::{Installed, describe};
+use super::{Installed, describe, recognise};
 use crate::jobs::Sink;
 use crate::problem;
 
