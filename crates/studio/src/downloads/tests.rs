@@ -1,6 +1,6 @@
 //! Downloads through the application, against a hub on loopback.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -388,7 +388,7 @@ fn offline_nothing_is_asked_and_everything_local_works() {
         start(&studio, 1);
         wait_for(&studio, 1, is_done);
     }
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let knocks = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&knocks);
