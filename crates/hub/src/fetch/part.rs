@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::journal;
 use super::ranges::Ranges;
@@ -11,6 +12,9 @@ use crate::store::{Blobs, Lock, disk, if_there, make_folder};
 
 /// Smaller files reach the disk soon enough by themselves.
 const SYNC_BYTES: u64 = 1 << 20;
+
+/// How long a file is left to the system before it is asked to bring it to the disk.
+const SYNC_DELAY: Duration = Duration::from_secs(2);
 
 /// Room for a note, in blocks of any usual size.
 const ROOM_BYTES: u64 = 128 << 10;
@@ -131,7 +135,11 @@ impl Part {
         if self.bytes >= SYNC_BYTES
             && let Ok(file) = self.file.try_clone()
         {
-            let sync = move || drop(file.sync_data());
+            // Not at once: a program that ends now would be held up until the disk has it all.
+            let sync = move || {
+                std::thread::sleep(SYNC_DELAY);
+                drop(file.sync_data());
+            };
             drop(std::thread::Builder::new().name("hub-sync".to_owned()).spawn(sync));
         }
         Ok(())
