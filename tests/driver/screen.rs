@@ -74,9 +74,14 @@ impl Screen {
         Self::open_with(workspace, size, nowhere)
     }
 
-    /// Opens the window with a hub that is reached so; its files lie in the workspace, and nobody is signed in.
+    /// Opens the window with a hub that is reached so; its files lie in the workspace, and nobody can sign in.
     pub fn open_with(workspace: &Path, size: Vec2, hub: HubSettings) -> Result<Self> {
-        let hub = HubOptions { settings: Some(hub), cache: Some(workspace.join("hub")), ..HubOptions::default() };
+        Self::open_as(workspace, size, HubOptions { settings: Some(hub), ..HubOptions::default() })
+    }
+
+    /// As [`Self::open_with`], with a place for an access token.
+    pub fn open_as(workspace: &Path, size: Vec2, hub: HubOptions) -> Result<Self> {
+        let hub = HubOptions { cache: Some(workspace.join("hub")), ..hub };
         let options = StudioOptions { workspace: Some(workspace.to_path_buf()), hub, ..StudioOptions::default() };
         let studio = Studio::open(&options, Arc::new(|| ()))?;
         let machine = Machine { workspace: workspace.to_path_buf(), ..Machine::default() };
@@ -245,6 +250,7 @@ fn is_control(node: &Node<'_>) -> bool {
             | Role::Link
             | Role::ListBoxOption
             | Role::MultilineTextInput
+            | Role::PasswordInput
             | Role::RadioButton
             | Role::Slider
             | Role::SpinButton

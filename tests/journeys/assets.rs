@@ -1,15 +1,19 @@
 //! A person gets a model from the hub, opens it and removes it again, in the real window over the real application.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use egui::{Key, Modifiers, vec2};
 use tiller_hub::endpoint::Endpoint;
 use tiller_hub::http::HubSettings;
+use tiller_hub::token::{Keyring, Tokens};
 use tiller_hub_server::{HubServer, Repo};
-use tiller_protocol::asset::{AssetOrigin, DownloadPhase};
+use tiller_protocol::asset::{AssetOrigin, DownloadPhase, Secret};
 use tiller_protocol::message::Event;
+use tiller_studio::HubOptions;
 use tiller_tests::screen::Screen;
+use tiller_ui::Request;
 
 /// The repository that the server holds.
 const ID: &str = "ada/tiny-llama";
@@ -34,10 +38,46 @@ fn published() -> Result<Repo> {
     Ok(repo)
 }
 
-/// A window over a hub that holds the checkpoint.
+/// A keyring in memory.
+#[derive(Clone, Default)]
+struct Pocket(Arc<Mutex<Option<Secret>>>);
+
+impl Keyring for Pocket {
+    fn read(&self) -> Result<Option<Secret>, String> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn write(&self, secret: &Secret) -> Result<(), String> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(secret.clone());
+        Ok(())
+    }
+
+    fn delete(&self) -> Result<(), String> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+}
+
+/// A window over a hub that holds the checkpoint; nobody is signed in.
 fn screen(workspace: &Path, server: &HubServer) -> Result<Screen> {
-    let endpoint = Endpoint::parse(&server.endpoint())?;
-    Screen::open_with(workspace, vec2(1280.0, 800.0), HubSettings::at(endpoint))
+    let settings = HubSettings::at(Endpoint::parse(&server.endpoint())?);
+    let tokens = Tokens::from_vars(&|_| None, Box::new(Pocket::default()));
+    let hub = HubOptions { settings: Some(settings), tokens: Some(tokens), ..HubOptions::default() };
+    Screen::open_as(workspace, vec2(1280.0, 800.0), hub)
+}
+
+/// Files below a folder that hold these bytes.
+fn holding(folder: &Path, wanted: &[u8]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(holding(&path, wanted)?);
+        } else if std::fs::read(&path)?.windows(wanted.len()).any(|window| window == wanted) {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// The path of the downloaded model, once it is listed.
@@ -122,6 +162,37 @@ fn closing_the_window_pauses_a_download() -> Result<()> {
     screen.click("Resume ")?;
     screen.wait("the end of the download", is_done)?;
     Ok(())
+}
+
+/// A gated repository says what is missing, and hands its files out once a token is typed in.
+#[test]
+fn a_gated_model_comes_after_signing_in() -> Result<()> {
+    const TOKEN: &str = "hf_of_ada_and_nobody_else";
+    let server = HubServer::start();
+    server.add_repo(ID, published()?.gated("auto").granted(TOKEN));
+    server.add_token(TOKEN, "ada");
+    let workspace = tempfile::tempdir()?;
+    let mut screen = screen(workspace.path(), &server)?;
+    screen.press(Modifiers::COMMAND, Key::Num2);
+    screen.click("From the hub")?;
+    screen.click("Repository on the hub")?;
+    screen.type_text(ID);
+    screen.press(Modifiers::NONE, Key::Enter);
+    screen.wait_for("Sign in to the hub")?;
+    screen.click("Open its page")?;
+    let page = format!("{}/{ID}", server.endpoint());
+    let asked = screen.window().requests.iter().any(|request| *request == Request::OpenLink(page.clone()));
+    ensure!(asked, "the page with the licence was not opened: {:?}", screen.window().requests);
+    screen.click("Access token")?;
+    screen.type_text(TOKEN);
+    screen.click("Sign in and try again")?;
+    // It cannot be pressed before the hub has answered anew.
+    screen.click("Download 1")?;
+    screen.wait("the end of the download", is_done)?;
+    let found = holding(workspace.path(), TOKEN.as_bytes())?;
+    ensure!(found.is_empty(), "the token is written in {found:?}");
+    screen.press(Modifiers::COMMAND, Key::Comma);
+    screen.wait_for("Signed in as ada")
 }
 
 /// Without a network everything that is here works, and what needs one says so.

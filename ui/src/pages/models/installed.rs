@@ -126,6 +126,8 @@ impl Installed {
             ui.vertical(|ui| {
                 ui.set_height(room);
                 let Some(asset) = &chosen else { return };
+                // The bar floats over the card's padding, so that the card ends where the page does.
+                ui.spacing_mut().scroll.floating_allocated_width = 0.0;
                 egui::ScrollArea::vertical().id_salt(("asset", &asset.path)).auto_shrink([false, false]).show(
                     ui,
                     |ui| {
