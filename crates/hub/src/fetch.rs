@@ -19,6 +19,7 @@ mod rate;
 mod relay;
 mod worker;
 
+use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -162,6 +163,8 @@ pub fn fetch(
     for (file, place) in files.iter().zip(&places) {
         let blob = Blobs::new(&job.folder, &file.sum);
         if blob.is_whole(file.bytes) {
+            // Left by a program that was killed between naming the file and taking its note away.
+            drop(fs::remove_file(blob.journal()));
             store::replace_with(&blob.whole(), place, &blob.scratch()).map_err(|error| store::disk(place, &error))?;
         }
     }

@@ -1,5 +1,7 @@
 //! Pause, go on, give up.
 
+use std::fs;
+
 use tiller_hub::error::HubError;
 use tiller_hub::fetch::Phase;
 
@@ -101,7 +103,10 @@ fn what_is_there_needs_no_network() {
     assert!(place.server.requests().is_empty());
     assert!(reports.last().unwrap().files.iter().all(|file| file.is_complete));
     place.server.go_down();
+    // A program was killed between naming the file and taking its note away.
+    fs::write(place.blobs().join(format!("{}.tiller-part.json", place.repo.sum(LARGE).unwrap())), "{}").unwrap();
     assert_eq!(place.fetch().unwrap(), snapshot);
+    place.assert_whole(&snapshot);
 }
 
 #[test]
