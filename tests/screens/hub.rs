@@ -186,7 +186,7 @@ fn settings_switch_the_network_off_and_keep_a_token() {
         desk.press("Forget the token");
         assert!(desk.harness.state().commands.contains(&Command::SetToken(Secret(String::new()))));
         desk.harness.get_by_label("Show storage folders").scroll_to_me();
-        desk.settle();
+        desk.shot("settings-hub-below");
         desk.press("Show storage folders");
         desk.harness.get_by_label("Model folder or file");
     });

@@ -47,7 +47,7 @@ impl Page {
             Self::Personas => "Turn contrastive pairs into a direction inside the model.",
             Self::Discover => "Find short, readable prompts that move the model along a persona.",
             Self::Chat => "Talk to the model with and without steering, same seed, side by side.",
-            Self::Settings => "How Tiller looks, and where models run.",
+            Self::Settings => "How Tiller looks, where models run, and whether it may use the network.",
         }
     }
 

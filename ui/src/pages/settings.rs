@@ -135,8 +135,8 @@ fn files(ui: &mut Ui, shared: &mut Shared) {
         if button::quiet("Show storage folders").icon(ICON_HARD_DRIVE).show(ui).clicked() {
             shared.handoff = Some(Handoff::Models(Section::Installed));
         }
-        let text = "Nothing leaves this computer: Tiller has no account and no telemetry. The network is used for what \
-                    you download, and for nothing else.";
+        let text = "Nothing that you write leaves this computer: Tiller has no account and no telemetry. The network \
+                    is used to look up and download what you ask for, and for nothing else.";
         ui.label(theme::note(ui, text));
     });
 }
