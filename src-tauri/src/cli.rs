@@ -93,7 +93,7 @@ pub(crate) enum Renderer {
 pub(crate) enum Command {
     /// Do the whole job on the demo model and write a report.
     Demo(commands::demo::DemoArgs),
-    /// Say what models take, before loading them.
+    /// Find, download, import, check and remove models and autoencoders.
     Model(commands::model::ModelArgs),
     /// Write residuals and logits of a token sequence.
     Trace(commands::trace::TraceArgs),

@@ -3,40 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use egui::{Rect, vec2};
 
-use super::desktop::{Desktop, missing_packages};
-use tiller_tests::screen::Screen;
-
-/// The window and its twin, in step.
-struct Pair {
-    desktop: Desktop,
-    twin: Screen,
-    /// Jobs that have ended so far, as the log tells them.
-    n_jobs: usize,
-}
-
-impl Pair {
-    fn open(folder: &Path) -> Result<Self> {
-        let desktop = Desktop::open(folder)?;
-        let twin = Screen::open(&folder.join("twin"), desktop.size()?)?;
-        Ok(Self { desktop, twin, n_jobs: 0 })
-    }
-
-    /// Clicks a control of both.
-    fn click(&mut self, label: &str) -> Result<()> {
-        let gestures = self.twin.click(label)?;
-        self.desktop.repeat(&gestures)
-    }
-
-    /// Waits until `label` is in sight of the twin and the window has ended its job, too.
-    fn job_ends(&mut self, label: &str) -> Result<()> {
-        self.n_jobs += 1;
-        self.twin.wait_for(label)?;
-        self.desktop.wait_log("Job ended", self.n_jobs)
-    }
-}
+use super::desktop::can_draw;
+use super::pair::Pair;
 
 /// Only folders in `parent`, by name.
 fn folders(parent: &Path) -> Vec<PathBuf> {
@@ -61,15 +32,12 @@ fn along(slider: Rect, share: f32) -> egui::Pos2 {
 
 #[test]
 fn from_the_demo_model_to_an_exported_prompt() -> Result<()> {
-    let missing = missing_packages();
-    if !missing.is_empty() {
-        ensure!(std::env::var_os("CI").is_none(), "CI must have these packages: {}", missing.join(" "));
-        println!("left out: this test needs the Debian packages {}", missing.join(" "));
+    if !can_draw()? {
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
     let workspace = folder.path().join("workspace");
-    let mut pair = Pair::open(folder.path())?;
+    let mut pair = Pair::open(folder.path(), None)?;
     pair.twin.wait_for("Start with the demo model")?;
     pair.desktop.picture("home")?;
 

@@ -87,7 +87,7 @@ fn split(text: &str) -> Vec<String> {
 }
 
 /// Whether a rule of `NO_PROXY` covers a host: `*`, a domain with everything below it (a leading dot or `*.` says the
-/// same), an address, a network such as `10.0.0.0/8`; each may end in `:port`.
+/// same), an address, a network such as `198.51.0.0/16`; each may end in `:port`.
 fn covers(rule: &str, host: &str, port: u16, address: Option<IpAddr>) -> bool {
     if rule == "*" {
         return true;
@@ -150,7 +150,7 @@ mod tests {
     fn exceptions_cover_domains_addresses_networks_and_ports() {
         let set = proxies(&[
             ("HTTPS_PROXY", "http://proxy:1"),
-            ("NO_PROXY", "example.org, .dot.net,*.star.net:8443,10.0.0.0/8,192.168.1.7 [fd00::1],bare.io:80"),
+            ("NO_PROXY", "example.org, .dot.net,*.star.net:8443,198.51.0.0/16,192.0.2.7 [fd00::1],bare.io:80"),
         ])
         .unwrap();
         for (address, expected) in [
@@ -160,19 +160,21 @@ mod tests {
             ("https://a.dot.net/", Route::Direct),
             ("https://a.star.net:8443/", Route::Direct),
             ("https://a.star.net/", Route::Https),
-            ("https://10.9.8.7/", Route::Direct),
-            ("https://11.9.8.7/", Route::Https),
-            ("https://192.168.1.7/", Route::Direct),
-            ("https://192.168.1.77/", Route::Https),
+            ("https://198.51.8.7/", Route::Direct),
+            ("https://198.52.8.7/", Route::Https),
+            ("https://192.0.2.7/", Route::Direct),
+            ("https://192.0.2.77/", Route::Https),
             ("https://[fd00::1]/", Route::Direct),
             ("https://[fd00::2]/", Route::Https),
             ("https://bare.io/", Route::Https),
-            ("https://127.0.0.1:9/", Route::Direct),
+            ("https://[::1]:9/", Route::Direct),
             ("https://localhost:9/", Route::Direct),
             ("http://example.com/", Route::Direct),
         ] {
             assert_eq!(set.route(&address.parse().unwrap()), expected, "{address}");
         }
+        let loopback = format!("https://{}:9/", std::net::Ipv4Addr::LOCALHOST);
+        assert_eq!(set.route(&loopback.parse().unwrap()), Route::Direct);
         let all = proxies(&[("HTTPS_PROXY", "http://proxy:1"), ("no_proxy", "*")]).unwrap();
         assert_eq!(all.route(&"https://any.host/".parse().unwrap()), Route::Direct);
     }

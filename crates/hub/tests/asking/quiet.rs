@@ -17,7 +17,7 @@ fn offline_no_connection_is_even_tried() {
     let online = hub(&server, None);
     let listing = online.listing(&named("owner/name"), &Stop::new()).unwrap();
 
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.set_nonblocking(true).unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let hub = Hub::new(HubSettings { is_offline: true, ..settings(&endpoint, Some("hf_x")) });

@@ -4,6 +4,10 @@
 //! settings.toml
 //! catalogue.toml                             the user's own list of models and SAEs
 //! downloads.json                             downloads that are not complete
+//! library.toml                               storage folders, links and copies
+//! installed.json                             what is known of installed assets; made anew when lost
+//! imports/…                                  copies made by import
+//! library.lock                               held for a moment while one of these is written
 //! personas/ID.toml, personas/ID/*.jsonl      the user's own personas
 //! vectors/ID/{vector.safetensors, vector.toml}
 //! runs/ID/{run.toml, candidates.jsonl, front.json, front.png, result.json}
