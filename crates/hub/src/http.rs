@@ -115,15 +115,18 @@ impl Hub {
         let remembered = self.signed.lock().unwrap_or_else(PoisonError::into_inner).get(&address).cloned();
         let subject =
             Subject { repo: &listing.repo, path: Some(&file.path), is_gated: listing.gate != Default::default() };
-        let mut answer = match remembered {
-            Some(uri) => self.follow(uri, &headers, stop)?,
-            None => self.follow(parse(&address)?, &headers, stop)?,
+        let first = match remembered {
+            Some(uri) => self.follow(uri, &headers, stop),
+            None => self.follow(parse(&address)?, &headers, stop),
         };
+        // The next try asks the hub: it may name another store than one that cannot be reached.
+        let mut answer = first.inspect_err(|_error| self.forget(&address))?;
         if self.has_expired(&answer) {
-            self.signed.lock().unwrap_or_else(PoisonError::into_inner).remove(&address);
+            self.forget(&address);
             answer = self.follow(parse(&address)?, &headers, stop)?;
         }
         if !answer.response.status().is_success() {
+            self.forget(&address);
             return Err(self.refusal(answer, &subject));
         }
         if !self.settings.endpoint.owns(&answer.uri) {
@@ -134,6 +137,11 @@ impl Hub {
             signed.insert(address, answer.uri.clone());
         }
         Body::new(answer, file, range)
+    }
+
+    /// Forgets the signed address of a file.
+    fn forget(&self, address: &str) {
+        self.signed.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
     }
 
     /// A store's refusal means that its signed address has expired; the hub gives a new one.

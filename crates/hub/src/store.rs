@@ -102,6 +102,11 @@ impl Store {
         if blobs.is_whole(file.bytes) { file.bytes } else { journal::present(&blobs, file.bytes).total() }
     }
 
+    /// Whether all of a file is on this machine and was checked when it came.
+    pub fn is_whole(&self, id: &str, file: &RemoteFile) -> bool {
+        self.repo_folder(id).is_some_and(|folder| Blobs::new(&folder, &file.sum).is_whole(file.bytes))
+    }
+
     /// Makes the root, marked as a cache for backup programs (see bford.info/cachedir).
     pub(crate) fn make_root(&self) -> Result<(), HubError> {
         make_folder(&self.root)?;
@@ -180,6 +185,19 @@ impl Blobs {
     /// put over the spoilt one, which whoever uses it keeps until then.
     pub(crate) fn spoilt(&self) -> PathBuf {
         self.scratch().join(format!("{}.spoilt", self.name))
+    }
+
+    /// Says, by being there, that the whole file may not have reached the disk yet. It holds a name of the start of the
+    /// system that the file was written under, empty where the system has none.
+    pub(crate) fn unsynced(&self) -> PathBuf {
+        self.scratch().join(format!("{}.unsynced", self.name))
+    }
+
+    /// Whether the system may have ended before the whole file had reached the disk.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        // Cut short itself, it is no name either.
+        fs::read_to_string(self.unsynced())
+            .is_ok_and(|start| start.is_empty() || start != crate::disk::start_of_system())
     }
 
     pub(crate) fn is_whole(&self, bytes: u64) -> bool {

@@ -54,6 +54,24 @@ fn a_signed_address_is_used_until_it_expires_and_then_renewed_once() {
 }
 
 #[test]
+fn a_store_that_is_gone_is_not_asked_for_ever() {
+    let server = HubServer::start();
+    server.add_repo("owner/name", repo());
+    let hub = hub(&server, None);
+    let listing = hub.listing(&named("owner/name"), &Stop::new()).unwrap();
+    read(&hub, &listing, "model.safetensors", Some(1..4)).unwrap();
+    let port = server.endpoint().rsplit_once(':').unwrap().1.parse().unwrap();
+    let old_store = server.storage_host();
+    drop(server);
+    let server = HubServer::start_on(port);
+    server.add_repo("owner/name", repo());
+    assert_ne!(server.storage_host(), old_store);
+    let error = read(&hub, &listing, "model.safetensors", Some(1..4)).unwrap_err();
+    assert!(matches!(error, HubError::Unreachable { .. }), "{error}");
+    assert_eq!(read(&hub, &listing, "model.safetensors", Some(1..4)).unwrap(), WEIGHTS[1..4]);
+}
+
+#[test]
 fn redirects_that_lead_nowhere_end() {
     for (place, words) in [("/loop", "more than 10 times"), ("file:///etc/passwd", "no address")] {
         let endpoint = answering(move |_| (format!("Location: {place}\r\n"), String::new()));

@@ -170,7 +170,8 @@ fn files(plan: &Plan, folder: &Path) -> Vec<DownloadFile> {
     let store = Store::new(folder);
     let file = |file: &RemoteFile| {
         let done_bytes = store.present_bytes(&plan.listing.repo.id, file);
-        let is_complete = done_bytes == file.bytes;
+        // All bytes of a file may be there before they are checked.
+        let is_complete = store.is_whole(&plan.listing.repo.id, file);
         DownloadFile { path: file.path.clone(), done_bytes, total_bytes: file.bytes, is_complete }
     };
     plan.listing.files.iter().map(file).collect()
