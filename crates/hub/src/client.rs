@@ -27,6 +27,12 @@ const MAX_PAGES: usize = 1000;
 /// Most entries of a listing.
 const MAX_ENTRIES: usize = 200_000;
 
+/// Largest file that is believed, bytes: far beyond what the hub takes, and so many entries of it still add up.
+const MAX_FILE: u64 = 1 << 44;
+
+/// Longest path that is believed, bytes: what macOS takes, which takes the least.
+const MAX_PATH: usize = 1024;
+
 impl Hub {
     /// What a repository holds at the commit that its revision stands for now. Failures that may pass are tried again.
     ///
@@ -269,11 +275,17 @@ struct User {
 
 impl Entry {
     fn file(&self) -> Result<RemoteFile, String> {
+        if self.path.len() > MAX_PATH {
+            return Err(format!("it lists a path of {} bytes", self.path.len()));
+        }
         let bad = || format!("the checksum of {} makes no sense", self.path.escape_debug());
         let (bytes, sum) = match &self.lfs {
             Some(lfs) => (lfs.size, Sum::Sha256(unhex(lfs.oid.trim_start_matches("sha256:")).ok_or_else(bad)?)),
             None => (self.size, Sum::GitBlob(unhex(&self.oid).ok_or_else(bad)?)),
         };
+        if bytes > MAX_FILE {
+            return Err(format!("it says that {} has {bytes} bytes", self.path.escape_debug()));
+        }
         Ok(RemoteFile { path: self.path.clone(), bytes, sum })
     }
 }

@@ -29,6 +29,7 @@ fn listings_that_lead_elsewhere_are_refused() {
         r#"[{"type": "file", "path": "x", "size": 1, "oid": ""}]"#,
         r#"[{"type": "file", "path": "x", "size": -1, "oid": "0123456789012345678901234567890123456789"}]"#,
         r#"[{"type": "file", "path": "x", "oid": "", "lfs": {"oid": "ab", "size": 1}}]"#,
+        r#"[{"type": "file", "path": "x", "size": 17592186044417, "oid": "0123456789012345678901234567890123456789"}]"#,
         r#"{"error": "an object where a list belongs"}"#,
         "<html>Sign in to this network</html>",
         "",
@@ -41,6 +42,19 @@ fn listings_that_lead_elsewhere_are_refused() {
         assert!(matches!(result, Err(HubError::BadAnswer { .. })), "{info}: {result:?}");
     }
     assert_eq!(listed(INFO, "", "[]").unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_path_that_no_system_takes_is_refused() {
+    let endpoint = answering(|path| {
+        let tree = format!(
+            r#"[{{"type": "file", "path": "{}x", "size": 1, "oid": "0123456789012345678901234567890123456789"}}]"#,
+            "folder/".repeat(150)
+        );
+        (String::new(), if path.contains("/revision/") { INFO.to_owned() } else { tree })
+    });
+    let result = Hub::new(settings(&endpoint, None)).listing(&named("a/b"), &Stop::new());
+    assert!(matches!(result, Err(HubError::BadAnswer { reason, .. }) if reason.contains("a path of 1051 bytes")));
 }
 
 #[test]
