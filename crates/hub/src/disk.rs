@@ -16,6 +16,13 @@ pub fn free_bytes(folder: &Path) -> Result<u64, HubError> {
     fs4::available_space(present).map_err(|error| told(error.to_string()))
 }
 
+/// A name of the time since the system was last started; empty where it has none. What a program has written is kept
+/// however the program ends, as long as the system goes on.
+pub(crate) fn start_of_system() -> String {
+    // Elsewhere it is not there.
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,6 +35,7 @@ use crate::http::Hub;
 use crate::listing::{Listing, RemoteFile};
 use crate::stop::Stop;
 use crate::store::{self, Blobs, Order, Store};
+use crate::verify;
 
 /// Least time between two reports.
 const REPORT: Duration = Duration::from_millis(100);
@@ -147,6 +148,9 @@ pub fn fetch(
     let places = places.ok_or_else(|| bad("a path leads out of the repository"))?;
     let job = Job { hub, store, listing, files, folder };
 
+    for file in files {
+        verify::settle_doubt(&Blobs::new(&job.folder, &file.sum), &file.sum, &control.stop)?;
+    }
     let board = job.board(control);
     job.check_room(&board, control)?;
     // A cache that has everything may be one that cannot be written to.
@@ -166,6 +170,9 @@ pub fn fetch(
             // Left by a program that was killed between naming the file and taking its note away.
             drop(fs::remove_file(blob.journal()));
             store::replace_with(&blob.whole(), place, &blob.scratch()).map_err(|error| store::disk(place, &error))?;
+        } else if !store::has(&job.folder, &listing.commit, file) {
+            let reason = "another program has deleted it while the rest came in".to_owned();
+            return Err(HubError::Disk { path: place.clone(), reason });
         }
     }
     store::write_ref(&job.folder, listing.repo.revision.as_deref(), &listing.commit)?;

@@ -86,13 +86,28 @@ pub fn verify(
     Ok(checked)
 }
 
+/// Reads a whole file again that may not have reached the disk when the system ended, and notes what it is.
+///
+/// # Errors
+/// [`HubError::Stopped`].
+pub(crate) fn settle_doubt(blobs: &Blobs, sum: &Sum, stop: &Stop) -> Result<(), HubError> {
+    if blobs.is_doubtful() && blobs.whole().is_file() {
+        log::info!("checking {} again, which was new when the system ended", blobs.name);
+        note(blobs, &compare(&blobs.whole(), Some(sum), stop, &mut |_| {})?);
+    }
+    Ok(())
+}
+
 /// Remembers whether a file was found spoilt. Where that cannot be written, the next fetch takes the file for good, as
 /// other tools do.
 fn note(blobs: &Blobs, finding: &Finding) {
     let path = blobs.spoilt();
+    let settled = || if_there(std::fs::remove_file(blobs.unsynced())).map(|_| ());
     let result = match finding {
-        Finding::Differs { found, .. } => write_whole(&path, found.as_bytes(), &blobs.scratch()),
-        Finding::Good => if_there(std::fs::remove_file(&path)).map(|_| ()),
+        Finding::Differs { found, .. } => {
+            write_whole(&path, found.as_bytes(), &blobs.scratch()).and_then(|()| settled())
+        }
+        Finding::Good => if_there(std::fs::remove_file(&path)).and_then(|_| settled()),
         _ => Ok(()),
     };
     if let Err(error) = result {

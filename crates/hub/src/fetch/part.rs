@@ -121,13 +121,16 @@ impl Part {
     /// Gives it its name; to be called once its checksum was compared.
     ///
     /// The system is asked to bring it to the disk itself soon, which is not waited for: until then a power cut could
-    /// still cost bytes, as with any file.
+    /// still cost bytes. A note says so, and has the file checked again should the system have been started anew.
     ///
     /// # Errors
     /// If the disk refuses.
     pub(crate) fn put_in_place(&self) -> Result<(), HubError> {
         *self.settle() = true;
         let (from, to) = (self.blobs.part(), self.blobs.whole());
+        if self.bytes >= SYNC_BYTES && self.note_unsynced().is_err() {
+            self.file.sync_data().map_err(|error| disk(&from, &error))?;
+        }
         fs::rename(&from, &to).map_err(|error| disk(&to, &error))?;
         for note in [self.blobs.journal(), self.blobs.spoilt()] {
             if_there(fs::remove_file(&note)).map_err(|error| disk(&note, &error))?;
@@ -136,13 +139,23 @@ impl Part {
             && let Ok(file) = self.file.try_clone()
         {
             // Not at once: a program that ends now would be held up until the disk has it all.
+            let unsynced = self.blobs.unsynced();
             let sync = move || {
                 std::thread::sleep(SYNC_DELAY);
-                drop(file.sync_data());
+                if file.sync_data().is_ok() {
+                    drop(fs::remove_file(unsynced));
+                }
             };
             drop(std::thread::Builder::new().name("hub-sync".to_owned()).spawn(sync));
         }
         Ok(())
+    }
+
+    /// Notes that it is not on the disk yet. Only its being there counts, which the system does not put off longer than
+    /// a renaming that follows.
+    fn note_unsynced(&self) -> io::Result<()> {
+        fs::create_dir_all(self.blobs.scratch())?;
+        fs::write(self.blobs.unsynced(), crate::disk::start_of_system())
     }
 
     /// Deletes it.
@@ -192,4 +205,36 @@ fn write_all_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
 #[cfg(windows)]
 fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listing::Sum;
+    use crate::store::Store;
+
+    #[test]
+    fn a_file_that_may_not_be_on_the_disk_yet_is_doubtful_after_the_next_start_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(root.path());
+        let blobs = Blobs::new(&store.repo_folder("a/b").unwrap(), &Sum::Sha256([7; 32]));
+        let lock = store.try_lock(&blobs).unwrap().unwrap();
+        let (part, _) = Part::open(blobs.clone(), SYNC_BYTES, lock).unwrap();
+        part.write_at(&[1; 16], SYNC_BYTES - 16).unwrap();
+        part.note_unsynced().unwrap();
+        assert!(blobs.unsynced().is_file());
+        assert_eq!(blobs.is_doubtful(), crate::disk::start_of_system().is_empty());
+        for other in ["", "another start"] {
+            fs::write(blobs.unsynced(), other).unwrap();
+            assert!(blobs.is_doubtful(), "{other}");
+        }
+        part.put_in_place().unwrap();
+        assert!(blobs.whole().is_file());
+        // The thread that brings it to the disk takes the note away; a test that is too slow to see it loses nothing.
+        let note = fs::read_to_string(blobs.unsynced());
+        assert!(note.as_ref().is_ok_and(|note| *note == crate::disk::start_of_system()) || note.is_err(), "{note:?}");
+        while blobs.unsynced().exists() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }

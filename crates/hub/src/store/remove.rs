@@ -112,6 +112,7 @@ impl Store {
             delete(&blobs.part())?;
             delete(&blobs.journal())?;
             delete(&blobs.spoilt())?;
+            delete(&blobs.unsynced())?;
             freed += bytes;
         }
         let gone: BTreeSet<(&str, &str)> = plan.places.iter().map(|(commit, path, _)| (&**commit, &**path)).collect();

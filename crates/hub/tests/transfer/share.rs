@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tiller_hub::error::HubError;
+use tiller_hub::fetch::Progress;
 use tiller_hub::store::Store;
 use tiller_hub::verify::{Finding, verify};
 use tiller_hub_server::Repo;
@@ -35,7 +37,7 @@ fn what_another_tool_is_writing_is_left_alone() {
     let lock = fs::File::create(locks.join(format!("{sum}.lock"))).unwrap();
     lock.lock().unwrap();
     let error = place.fetch_impatiently().unwrap_err();
-    assert!(matches!(&error, tiller_hub::error::HubError::Locked { path } if path == LARGE), "{error}");
+    assert!(matches!(&error, HubError::Locked { path } if path == LARGE), "{error}");
     assert_eq!(fs::read(&theirs).unwrap(), b"on its way");
     // The other tool ends and has the file whole.
     let (_, content, _) = contents().into_iter().find(|(path, _, _)| *path == LARGE).unwrap();
@@ -214,4 +216,41 @@ fn a_damaged_repository_hides_no_other() {
     let ids: Vec<String> = place.store().scan().unwrap().into_iter().map(|repo| repo.id).collect();
     assert!(ids.contains(&ID.to_owned()), "{ids:?}");
     assert_eq!(Store::new(root.join("nowhere")).scan().unwrap(), Vec::new());
+}
+
+#[test]
+fn what_was_new_when_the_system_ended_is_checked_again() {
+    for is_spoilt in [true, false] {
+        let place = Place::new();
+        let snapshot = place.fetch().unwrap();
+        let sum = place.repo.sum(LARGE).unwrap();
+        let note = place.store().repo_folder(ID).unwrap().join(".tiller").join(format!("{sum}.unsynced"));
+        fs::write(&note, "another start").unwrap();
+        if is_spoilt {
+            // As a file system leaves it whose room was noted, but not its bytes.
+            let mut content = fs::read(place.blobs().join(sum)).unwrap();
+            content[300_000..400_000].fill(0);
+            fs::write(place.blobs().join(sum), content).unwrap();
+        }
+        place.server.clear_requests();
+        assert_eq!(place.fetch().unwrap(), snapshot);
+        place.assert_whole(&snapshot);
+        assert!(!note.exists());
+        assert_eq!(place.asked_bytes(), if is_spoilt { 1_000_003 } else { 0 });
+    }
+}
+
+#[test]
+fn what_somebody_deletes_while_the_rest_comes_in_is_missed() {
+    let place = Place::new();
+    let blob = place.blobs().join(place.repo.sum(LARGE).unwrap());
+    let mut delete = |progress: &Progress| {
+        if progress.files.iter().all(|file| file.is_complete) {
+            fs::remove_file(&blob).unwrap();
+        }
+    };
+    let error = place.fetch_as(&Place::control(), &mut delete).unwrap_err();
+    assert!(matches!(&error, HubError::Disk { path, .. } if path.ends_with(LARGE)), "{error}");
+    let snapshot = place.fetch().unwrap();
+    place.assert_whole(&snapshot);
 }
