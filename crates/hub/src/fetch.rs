@@ -164,12 +164,14 @@ pub fn fetch(
     }
     job.run(&board, control, observer)?;
 
-    for (file, place) in files.iter().zip(&places) {
+    for (idx, (file, place)) in files.iter().zip(&places).enumerate() {
         let blob = Blobs::new(&job.folder, &file.sum);
         if blob.is_whole(file.bytes) {
             // Left by a program that was killed between naming the file and taking its note away.
             drop(fs::remove_file(blob.journal()));
-            store::replace_with(&blob.whole(), place, &blob.scratch()).map_err(|error| store::disk(place, &error))?;
+            let is_last = files[idx + 1..].iter().all(|other| other.sum != file.sum);
+            store::replace_with(&blob.whole(), place, &blob.scratch(), is_last)
+                .map_err(|error| store::disk(place, &error))?;
         } else if !store::has(&job.folder, &listing.commit, file) {
             let reason = "another program has deleted it while the rest came in".to_owned();
             return Err(HubError::Disk { path: place.clone(), reason });

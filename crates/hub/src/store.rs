@@ -95,11 +95,11 @@ impl Store {
         snapshot.is_dir().then_some(snapshot)
     }
 
-    /// Bytes of a file that are on this machine, whole or in part.
-    pub fn present_bytes(&self, id: &str, file: &RemoteFile) -> u64 {
+    /// Bytes of a commit's file that are on this machine, whole or in part.
+    pub fn present_bytes(&self, id: &str, commit: &str, file: &RemoteFile) -> u64 {
         let Some(folder) = self.repo_folder(id) else { return 0 };
-        let blobs = Blobs::new(&folder, &file.sum);
-        if blobs.is_whole(file.bytes) { file.bytes } else { journal::present(&blobs, file.bytes).total() }
+        let on_its_way = || journal::present(&Blobs::new(&folder, &file.sum), file.bytes).total();
+        if has(&folder, commit, file) { file.bytes } else { on_its_way() }
     }
 
     /// Whether all of a file is on this machine and was checked when it came.

@@ -7,7 +7,7 @@ use super::board::{Board, Task};
 use super::part::Part;
 use super::{Control, Job};
 use crate::error::HubError;
-use crate::store::Blobs;
+use crate::store::{self, Blobs};
 
 /// Bytes taken from a connection at a time: few enough to stay in the processor's nearest cache on their way to the disk
 /// and to the checker.
@@ -53,7 +53,7 @@ fn open(job: &Job<'_>, board: &Board, control: &Control, idx: usize) -> Result<(
         control.stop.wait(LOCK_TICK)?;
     };
     // Another program may have been faster.
-    if blobs.is_whole(file.bytes) {
+    if store::has(&job.folder, &job.listing.commit, file) {
         board.put_in_place(idx);
         return Ok(());
     }

@@ -14,21 +14,28 @@ pub(crate) enum Kind {
     HardLink,
     /// A copy.
     Copy,
+    /// The blob itself, which is none any more then.
+    Move,
 }
 
 /// End of the names of what is being made.
 const NEW: &str = ".tiller-new";
 
-/// Best first.
+/// Best first, while another pointer needs the blob, too.
 const KINDS: [Kind; 3] = [Kind::Link, Kind::HardLink, Kind::Copy];
 
+/// Best first. A copy would take the room a second time, and be made anew each time: sticks and cameras' cards, whose
+/// file systems know no links, hold a model but not two.
+const LAST: [Kind; 3] = [Kind::Link, Kind::HardLink, Kind::Move];
+
 /// Lets `pointer` lead to `blob` by the best means that the file system allows. What stood there is replaced; a link
-/// that already leads there stays. It is made in `scratch`, a folder on the same disk.
+/// that already leads there stays. It is made in `scratch`, a folder on the same disk. Where there are no links, the
+/// blob itself takes the place of the last pointer to it (`is_last`), as with the hub's own tools.
 ///
 /// # Errors
 /// The last means' error when none worked.
-pub(crate) fn replace_with(blob: &Path, pointer: &Path, scratch: &Path) -> io::Result<()> {
-    make(blob, pointer, scratch, &KINDS)
+pub(crate) fn replace_with(blob: &Path, pointer: &Path, scratch: &Path, is_last: bool) -> io::Result<()> {
+    make(blob, pointer, scratch, if is_last { &LAST } else { &KINDS })
 }
 
 fn make(blob: &Path, pointer: &Path, scratch: &Path, kinds: &[Kind]) -> io::Result<()> {
@@ -47,6 +54,8 @@ fn make(blob: &Path, pointer: &Path, scratch: &Path, kinds: &[Kind]) -> io::Resu
             // Of the blob itself, should it be a link into a store that several repositories share.
             Kind::HardLink => fs::canonicalize(blob).and_then(|blob| fs::hard_link(blob, &new)),
             Kind::Copy => fs::copy(blob, &new).map(|_| ()),
+            // At once, so that it is never under a name that is swept away.
+            Kind::Move => return fs::rename(blob, pointer),
         };
         if result.is_ok() {
             break;
@@ -127,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_means_gives_the_same_bytes_and_replaces_what_was_there() {
-        for kinds in [&KINDS[..], &KINDS[1..], &KINDS[2..]] {
+        for kinds in [&KINDS[..], &KINDS[1..], &KINDS[2..], &LAST[2..]] {
             let root = tempfile::tempdir().unwrap();
             let blob = root.path().join("blobs/sum");
             let pointer = root.path().join("snapshots/commit/sub/config.json");
@@ -137,6 +146,10 @@ mod tests {
             fs::write(&pointer, "old").unwrap();
             make(&blob, &pointer, &root.path().join("scratch"), kinds).unwrap();
             assert_eq!(fs::read_to_string(&pointer).unwrap(), "new", "{kinds:?}");
+            assert_eq!(blob.exists(), kinds != &LAST[2..], "{kinds:?}");
+            if !blob.exists() {
+                continue;
+            }
             make(&blob, &pointer, &root.path().join("scratch"), kinds).unwrap();
             let n_files = pointer.parent().unwrap().read_dir().unwrap().count();
             assert_eq!(n_files, 1, "{kinds:?}");
@@ -150,7 +163,7 @@ mod tests {
         let (blob, pointer) = (root.path().join("blobs/sum"), root.path().join("snapshots/commit/sub/config.json"));
         fs::create_dir_all(blob.parent().unwrap()).unwrap();
         fs::write(&blob, "x").unwrap();
-        replace_with(&blob, &pointer, root.path()).unwrap();
+        replace_with(&blob, &pointer, root.path(), true).unwrap();
         assert_eq!(fs::read_link(&pointer).unwrap(), Path::new("../../../blobs/sum"));
     }
 

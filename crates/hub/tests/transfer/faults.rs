@@ -92,7 +92,7 @@ fn each_try_adds_to_what_is_there() {
     let mut last = 0;
     for _ in 0..6 {
         place.fetch_impatiently().unwrap_err();
-        let now = place.store().present_bytes(ID, place.large());
+        let now = place.store().present_bytes(ID, &place.listing.commit, place.large());
         assert!(now > last, "{now} after {last}");
         place.assert_absent(LARGE);
         last = now;
@@ -194,7 +194,7 @@ fn a_file_that_arrives_wrong_twice_never_appears() {
     let error = place.fetch().unwrap_err();
     assert!(matches!(&error, HubError::BadSum { path, .. } if path == LARGE), "{error}");
     place.assert_absent(LARGE);
-    assert_eq!(place.store().present_bytes(ID, place.large()), 0);
+    assert_eq!(place.store().present_bytes(ID, &place.listing.commit, place.large()), 0);
     let snapshot = place.fetch().unwrap();
     place.assert_whole(&snapshot);
 }

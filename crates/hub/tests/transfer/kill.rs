@@ -98,7 +98,7 @@ fn a_killed_fetch_goes_on_to_the_same_bytes() {
         let place = Place::new();
         place.server.set_rate(Some(1_500_000));
         kill_after(&place, moment);
-        let there = place.store().present_bytes(ID, place.large());
+        let there = place.store().present_bytes(ID, &place.listing.commit, place.large());
         if there < place.large().bytes {
             place.assert_absent(LARGE);
         }
@@ -122,7 +122,7 @@ fn kills_in_a_row_never_throw_back() {
     let mut last = 0;
     for moment in moments().take(8) {
         kill_after(&place, moment / 12);
-        let there = place.store().present_bytes(ID, place.large());
+        let there = place.store().present_bytes(ID, &place.listing.commit, place.large());
         assert!(there >= last, "{there} after {last}");
         last = there;
     }

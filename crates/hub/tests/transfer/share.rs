@@ -175,7 +175,7 @@ fn a_spoilt_file_is_found_out() {
     assert_eq!(of("second.safetensors"), Finding::Missing);
     assert_eq!(of("config.json"), Finding::Good);
     // Fetching again replaces what is spoilt and missing, and nothing else.
-    assert_eq!(place.store().present_bytes(ID, place.large()), 0);
+    assert_eq!(place.store().present_bytes(ID, &place.listing.commit, place.large()), 0);
     place.server.clear_requests();
     assert_eq!(place.fetch().unwrap(), snapshot);
     place.assert_whole(&snapshot);
@@ -253,4 +253,30 @@ fn what_somebody_deletes_while_the_rest_comes_in_is_missed() {
     assert!(matches!(&error, HubError::Disk { path, .. } if path.ends_with(LARGE)), "{error}");
     let snapshot = place.fetch().unwrap();
     place.assert_whole(&snapshot);
+}
+
+#[test]
+fn files_that_stand_in_the_snapshot_themselves_are_used_as_they_are() {
+    let place = Place::new();
+    let snapshot = place.fetch().unwrap();
+    // As on a disk without links, by whichever tool.
+    for (path, content, _) in contents() {
+        fs::remove_file(snapshot.join(path)).unwrap();
+        fs::write(snapshot.join(path), content).unwrap();
+    }
+    fs::remove_dir_all(place.blobs()).unwrap();
+    place.server.clear_requests();
+    assert_eq!(place.fetch().unwrap(), snapshot);
+    assert_eq!(place.asked_bytes(), 0);
+    let store = place.store();
+    assert_eq!(store.present_bytes(ID, &place.listing.commit, place.large()), 1_000_003);
+    // One of them is lost: it alone comes again.
+    fs::remove_file(snapshot.join(LARGE)).unwrap();
+    assert_eq!(store.present_bytes(ID, &place.listing.commit, place.large()), 0);
+    place.fetch().unwrap();
+    place.assert_whole(&snapshot);
+    assert_eq!(place.asked_bytes(), 1_000_003);
+    let all: Vec<PathBuf> = contents().iter().map(|(path, _, _)| snapshot.join(path)).collect();
+    assert_eq!(store.remove(&all).unwrap(), 1_200_039);
+    assert!(!store.repo_folder(ID).unwrap().exists());
 }

@@ -25,7 +25,8 @@ fn a_pause_loses_nothing() {
     let place = Place::new();
     pause(&place);
     place.assert_absent(LARGE);
-    let there: u64 = place.listing.files.iter().map(|file| place.store().present_bytes(ID, file)).sum();
+    let there: u64 =
+        place.listing.files.iter().map(|file| place.store().present_bytes(ID, &place.listing.commit, file)).sum();
     assert!(there > 300_000);
     place.server.clear_requests();
     let snapshot = place.fetch().unwrap();
@@ -76,7 +77,8 @@ fn downloads_of_one_repository_at_the_same_time_know_of_each_other() {
 fn giving_up_leaves_nothing() {
     let place = Place::new();
     pause(&place);
-    let there: u64 = place.listing.files.iter().map(|file| place.store().present_bytes(ID, file)).sum();
+    let there: u64 =
+        place.listing.files.iter().map(|file| place.store().present_bytes(ID, &place.listing.commit, file)).sum();
     let twin = 18;
     let freed = place.store().discard(ID, &place.listing.commit, &place.listing.files).unwrap();
     assert!(freed == there || freed + twin == there, "{freed} of {there}");

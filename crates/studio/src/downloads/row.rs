@@ -169,7 +169,7 @@ impl Row {
 fn files(plan: &Plan, folder: &Path) -> Vec<DownloadFile> {
     let store = Store::new(folder);
     let file = |file: &RemoteFile| {
-        let done_bytes = store.present_bytes(&plan.listing.repo.id, file);
+        let done_bytes = store.present_bytes(&plan.listing.repo.id, &plan.listing.commit, file);
         // All bytes of a file may be there before they are checked.
         let is_complete = store.is_whole(&plan.listing.repo.id, file);
         DownloadFile { path: file.path.clone(), done_bytes, total_bytes: file.bytes, is_complete }

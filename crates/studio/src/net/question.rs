@@ -160,7 +160,7 @@ impl Offer {
             id: choice.id.clone(),
             kind: choice.kind,
             label: choice.label.clone(),
-            files: choice.files.iter().map(|file| told(&store, &listing.repo.id, file)).collect(),
+            files: choice.files.iter().map(|file| told(&store, &listing, file)).collect(),
         };
         HubListing {
             choices: selection.choices.iter().map(choice).collect(),
@@ -181,8 +181,9 @@ impl Offer {
     }
 }
 
-fn told(store: &Store, id: &str, file: &RemoteFile) -> HubFile {
-    HubFile { path: file.path.clone(), bytes: file.bytes, present_bytes: store.present_bytes(id, file) }
+fn told(store: &Store, listing: &Listing, file: &RemoteFile) -> HubFile {
+    let present_bytes = store.present_bytes(&listing.repo.id, &listing.commit, file);
+    HubFile { path: file.path.clone(), bytes: file.bytes, present_bytes }
 }
 
 /// What small files tell.
