@@ -98,6 +98,9 @@ fn a_model_is_imported_verified_and_removed() -> Result<()> {
     assert_eq!(asked.status.code(), Some(2));
     let told = String::from_utf8_lossy(&asked.stderr).into_owned();
     assert!(told.contains("would be freed") && told.contains("--yes") && Path::new(&copy).is_dir(), "{told}");
+    let asked = desk.run(&["--json", "model", "remove", "mine"])?;
+    assert_eq!(asked.status.code(), Some(2));
+    assert!(document(&asked)?["error"]["next_step"].to_string().contains("--yes"));
     let removed = desk.run(&["--json", "model", "remove", "mine", "--yes"])?;
     assert_success(&removed);
     assert!(document(&removed)?["freed_bytes"].as_u64().context("bytes")? > bytes.len() as u64);

@@ -45,6 +45,8 @@ impl Context {
 pub(crate) enum Failure {
     /// Its options do not fit together.
     Usage(String),
+    /// It does this only once it is told to by an option more; as wrong usage to the caller.
+    Unconfirmed(Problem),
     /// Something went wrong.
     Problem(Problem),
 }
@@ -78,6 +80,10 @@ pub(crate) fn run(command: &Command, global: &Global) -> ExitCode {
     match ended {
         Ok(ended) => ended.exit_code(),
         Err(Failure::Usage(message)) => cli::usage(&format!("error: {message}"), global.json),
+        Err(Failure::Unconfirmed(problem)) => {
+            output::failure(&problem, global.json);
+            ExitCode::from(output::USAGE)
+        }
         Err(Failure::Problem(problem)) => {
             let failed = output::failure(&problem, global.json);
             // It was stopped before it had a result.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tiller_protocol::asset::{AssetKind, Gate, HubChoice, HubListing, RepoRef};
+use tiller_protocol::asset::{AssetKind, Gate, HubChoice, HubListing, RepoRef, ShapeNeed, WeightsIn};
 use tiller_studio::headless::{self, DownloadOptions, DownloadResult};
 
 use crate::commands::{Context, Failure};
@@ -50,7 +50,7 @@ fn table(offers: &HubListing) -> String {
     };
     let mut lines = vec![
         format!("{}{revision}, commit {}\n", offers.repo.id, offers.commit),
-        format!("licence: {}{gate}\n{}\n", offers.licence.as_deref().unwrap_or("not told"), offers.page),
+        format!("licence: {}{gate}\n{}\n", offers.licence.as_deref().unwrap_or("not stated"), offers.page),
     ];
     for choice in &offers.choices {
         lines.push(row(choice));
@@ -60,14 +60,30 @@ fn table(offers: &HubListing) -> String {
     }
     if offers.left_out_files > 0 {
         let (files, bytes) = (offers.left_out_files, amount(offers.left_out_bytes));
-        lines.push(format!("\nLeft out, since nothing here needs them: {files} files, {bytes}.\n"));
+        lines.push(format!(
+            "\nLeft out, since nothing here needs them: {files} {}, {bytes}.\n",
+            if files == 1 { "file" } else { "files" }
+        ));
     }
+    lines.extend(offers.shape.as_ref().map(|shape| memory(shape, offers.free_memory_bytes)));
     let free = offers.free_disk_bytes.map_or_else(|| "unknown".to_owned(), amount);
     lines.push(format!("\nTo: {} (free: {free})\n", offers.folder.display()));
     for problem in [&offers.locked, &offers.obstacle].into_iter().flatten() {
         lines.push(format!("\n{}\n  Cause: {}\n  Next step: {}\n", problem.title, problem.cause, problem.next_step));
     }
     lines.concat()
+}
+
+/// In which number format the model would fit.
+fn memory(shape: &ShapeNeed, free: Option<u64>) -> String {
+    let need = |weights: &WeightsIn| amount(weights.bytes.saturating_add(shape.conversation_bytes()));
+    let best = free.and_then(|free| shape.best_fit(free));
+    let fits = match (free, best, shape.weights.last()) {
+        (Some(_), Some(best), _) => format!("fits in {}, with a conversation {}", best.format, need(best)),
+        (Some(_), None, Some(least)) => format!("does not fit: {} even in {}", need(least), least.format),
+        _ => "unknown whether it fits".to_owned(),
+    };
+    format!("\nMemory: {fits} (free: {})\n", free.map_or_else(|| "unknown".to_owned(), amount))
 }
 
 fn row(choice: &HubChoice) -> String {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tiller_protocol::asset::{Asset, AssetKind, AssetLibrary, AssetOrigin, AssetState, Verdict};
+use tiller_protocol::problem::Problem;
 use tiller_studio::headless;
 
 use crate::commands::{Context, Failure};
@@ -36,7 +37,7 @@ pub(crate) struct RemoveArgs {
     #[arg(value_name = "ASSET")]
     asset: String,
 
-    /// Do it; without this the command only says what would be freed, and ends as one that was used wrongly.
+    /// Do it; without this the command only says what would be freed, and ends with exit code 2.
     #[arg(long)]
     yes: bool,
 }
@@ -73,11 +74,12 @@ pub(crate) fn remove(args: &RemoveArgs, context: &Context) -> Result<Ended, Fail
     let freed = amount(result.freed_bytes);
     if !result.removed {
         let what = match result.freed_bytes {
-            0 => "no file would be deleted, it would only be forgotten".to_owned(),
+            0 => "no file would be deleted; it would only be forgotten".to_owned(),
             bytes => format!("{freed} ({bytes} bytes) would be freed"),
         };
         let place = result.path.display();
-        return Err(Failure::Usage(format!("{} at {place}: {what}; give --yes to do it", result.name)));
+        let cause = format!("{} at {place}: {what}.", result.name);
+        return Err(Failure::Unconfirmed(Problem::new("Nothing was removed yet", cause, "Give --yes to do it.")));
     }
     let told = match result.freed_bytes {
         0 => "forgotten; no disk space was freed".to_owned(),
@@ -155,7 +157,7 @@ pub(crate) fn facts(sae: &Asset) -> String {
         ("architecture", sae.architecture.clone().unwrap_or_else(|| "unknown".to_owned())),
         ("latents", format!("{} over activations of width {}", number(sae.d_sae), number(sae.d_model))),
         ("reads", format!("block {} (from 0)", number(sae.n_layers))),
-        ("trained on", sae.reads.clone().unwrap_or_else(|| "not told".to_owned())),
+        ("trained on", sae.reads.clone().unwrap_or_else(|| "not stated".to_owned())),
         ("files", format!("{} in {}", amount(sae.bytes), sae.dtype.as_deref().unwrap_or("an unknown format"))),
         ("where", sae.path.display().to_string()),
     ];

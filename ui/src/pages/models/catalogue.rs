@@ -172,7 +172,7 @@ fn grouped(entries: &[CatalogueEntry], wanted: impl Fn(&CatalogueEntry) -> bool)
 fn head_words(free: Option<u64>) -> String {
     let memory = free.map_or_else(
         || "The free memory of this machine is not known".to_owned(),
-        |free| format!("{} of memory are free now", bytes(free)),
+        |free| format!("{} of memory is free now", bytes(free)),
     );
     format!(
         "{memory}. Nothing is downloaded before you have seen the exact files. The list can be extended: put a \
@@ -215,15 +215,15 @@ fn words_ui(ui: &mut Ui, shared: &Shared, entry: &CatalogueEntry) {
             badge::show(ui, Tone::Neutral, "Your list");
         }
     });
-    let mut facts = Vec::new();
+    // What decides comes first: the rest is cut off where there is little room.
+    let mut facts: Vec<String> = fit_words(entry, shared.assets.free_memory_bytes).into_iter().collect();
     if let Some(shape) = &entry.shape {
         facts.push(format!("{} parameters", parameters(shape.n_params)));
         facts.push(format!("{} blocks of width {}", shape.n_layers, count(shape.d_model as u64)));
     }
     facts.extend(entry.download_bytes.map(|total| format!("{} to download", bytes(total))));
     facts.push(format!("licence {}", entry.licence));
-    facts.extend(fit_words(entry, shared.assets.free_memory_bytes));
-    let hover = format!("{}\n{}", entry.repo.id, entry.note);
+    let hover = format!("{}\n{}\nLicence: {}", entry.repo.id, entry.note, entry.licence);
     ui.add(Label::new(theme::note(ui, facts.join(" \u{00b7} "))).truncate()).on_hover_text(hover);
 }
 

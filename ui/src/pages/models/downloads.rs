@@ -55,7 +55,10 @@ impl Downloads {
         }
         // Put back below: the cards ask for changes of all the rest.
         let list = std::mem::take(&mut shared.assets.downloads);
-        for download in &list {
+        // What is done stands below what still wants something.
+        let (done, pending): (Vec<_>, Vec<_>) =
+            list.iter().partition(|download| matches!(download.phase, DownloadPhase::Done { .. }));
+        for download in pending.into_iter().chain(done) {
             let pressed =
                 ui.push_id(download.id.0, |ui| card::show(ui, |ui| card_ui(ui, shared, download)).inner).inner;
             match pressed {
@@ -85,7 +88,7 @@ impl Downloads {
             format!("What has come in of unfinished files is deleted: {}.", exact_bytes(lost_bytes(download))),
             "Pause keeps it.".to_owned(),
         ];
-        let answer = Confirm { title: &title, text: &text, action: "Cancel the download", keep: "Keep it" };
+        let answer = Confirm { title: &title, text: &text, action: "Cancel the download", keep: "Keep the download" };
         if let Some(yes) = answer.show(ui.ctx()) {
             self.cancelling = None;
             if yes {

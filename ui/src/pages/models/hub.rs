@@ -81,7 +81,7 @@ impl Hub {
     fn question(&mut self, ui: &mut Ui, shared: &mut Shared) {
         ui.horizontal(|ui| {
             ui.set_min_height(theme::size::PRIMARY);
-            let width = (ui.available_width() - 124.0).max(200.0);
+            let width = (ui.available_width() - 108.0).max(200.0);
             let field = TextEdit::singleline(&mut self.text)
                 .hint_text("owner/name, owner/name@revision, or the address of its page")
                 .desired_width(width)

@@ -96,7 +96,7 @@ impl Import {
     fn path_row(&mut self, ui: &mut Ui, shared: &mut Shared) {
         ui.horizontal(|ui| {
             let clear = if self.path.is_empty() { 0.0 } else { theme::size::CONTROL + space::S };
-            let width = (ui.available_width() - 206.0 - clear).max(200.0);
+            let width = (ui.available_width() - 194.0 - clear).max(200.0);
             let field = TextEdit::singleline(&mut self.path)
                 .hint_text("Model folder, GGUF file or SAE folder: type its path, or drop it on this window")
                 .desired_width(width)

@@ -125,6 +125,7 @@ impl Installed {
             });
             ui.vertical(|ui| {
                 ui.set_height(room);
+                ui.spacing_mut().item_spacing.x = space::S;
                 let Some(asset) = &chosen else { return };
                 // The bar floats over the card's padding, so that the card ends where the page does.
                 ui.spacing_mut().scroll.floating_allocated_width = 0.0;

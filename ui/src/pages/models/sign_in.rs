@@ -63,9 +63,13 @@ pub(crate) fn token_row(ui: &mut Ui, shared: &mut Shared, typed: &mut String, ac
             sent = true;
         }
     });
-    let help = "Make one on the hub: Settings, Access tokens, with permission to read. It is kept in this system's \
-                keyring, never in a file, a log or a command line.";
-    ui.label(theme::note(ui, help));
+    // Without a keyring the note has said how long it is kept.
+    let place = match shared.assets.token.note {
+        None => "It is kept in this system's keyring, never in a file, a log or a command line.",
+        Some(_) => "It is never written to a file, a log or a command line.",
+    };
+    let help = "Make one on the hub: Settings, Access tokens, with permission to read.";
+    ui.label(theme::note(ui, format!("{help} {place}")));
     sent
 }
 

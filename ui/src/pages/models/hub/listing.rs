@@ -197,14 +197,14 @@ fn memory(ui: &mut Ui, shape: &ShapeNeed, free: Option<u64>) {
             Tone::Good,
             Some(ICON_CHECK),
             format!("Fits in {}", best.format),
-            format!("Needs about {} with a conversation; {} of memory are free now.", need(best), bytes(free)),
+            format!("Needs about {} with a conversation; {} of memory is free now.", need(best), bytes(free)),
         ),
         Some((free, None)) => {
             let least = shape
                 .weights
                 .last()
                 .map_or_else(String::new, |least| format!("Even in {} it needs about {}; ", least.format, need(least)));
-            let words = format!("{least}{} of memory are free now.", bytes(free));
+            let words = format!("{least}{} of memory is free now.", bytes(free));
             (Tone::Caution, Some(ICON_WARNING), "Does not fit".to_owned(), words)
         }
         None => (Tone::Neutral, None, "Free memory unknown".to_owned(), String::new()),
