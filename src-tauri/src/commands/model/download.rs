@@ -20,7 +20,8 @@ pub(crate) struct DownloadArgs {
     #[arg(long, value_name = "NAME")]
     choice: Option<String>,
 
-    /// Into which folder [default: the one that the window downloads to, else the cache of the hub's tools].
+    /// Into which folder; the library lists what is in it once it is added as a storage folder [default: the one that
+    /// the window downloads to, else the cache of the hub's tools].
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
 

@@ -27,7 +27,7 @@ impl Columns {
             others.push((74.0, "Format", "Number format of the weights as stored"));
             others.push((96.0, "Shape", "Blocks \u{00d7} residual width; latents of an SAE"));
         }
-        others.push((100.0, "Last used", "When it was last opened"));
+        others.push((116.0, "Last used", "When it was last opened"));
         let taken: f32 = others.iter().map(|column| column.0).sum();
         Self { name: (room - taken - space::S).max(120.0), others }
     }
