@@ -18,8 +18,8 @@ pub(crate) fn hub(error: &HubError) -> Problem {
         HubError::Offline => Problem::new(
             "The network is switched off",
             "Tiller was told to open no connection: by --offline, by HF_HUB_OFFLINE, or by the switch in Settings.",
-            "To allow it, start Tiller without them and switch \u{201c}Offline\u{201d} off in Settings. What is on this \
-             computer works without it.",
+            "To allow it, start Tiller without them and choose \u{201c}For downloads\u{201d} under Settings, Network. What is \
+             on this computer works without it.",
         ),
         HubError::BadAddress { text, reason } => Problem::new(
             "The address cannot be used",
