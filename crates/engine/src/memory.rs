@@ -298,7 +298,7 @@ pub(crate) fn room_for<T>(n: usize) -> Result<()> {
     Ok(())
 }
 
-/// [`room_for`] bytes.
+/// Asks the system for room for so many bytes and gives it back, as a look before a job begins.
 ///
 /// # Errors
 /// [`EngineError::OutOfMemory`] when the system refuses.

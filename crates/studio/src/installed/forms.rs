@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use tiller_hub::listing::Choice;
 use tiller_protocol::asset::AssetKind;
 
 /// Something that can be opened by itself, or would be if it were whole.
@@ -75,6 +76,28 @@ impl Thing {
     /// Its weight files.
     pub(crate) fn weights(&self) -> &[PathBuf] {
         &self.files[..self.n_weights]
+    }
+
+    /// What is being downloaded into a folder.
+    pub(super) fn ordered(dir: &Path, choice: &Choice) -> Self {
+        let is_gguf = choice.files.iter().all(|file| has_ending(&file.path, "gguf"));
+        let form = match choice.kind {
+            AssetKind::Sae => Form::Sae,
+            AssetKind::Model if is_gguf => Form::Gguf,
+            AssetKind::Model => Form::Checkpoint,
+        };
+        // What is no text are weights.
+        let is_text = |name: &str| TEXTS.contains(&name) || SAE_TEXTS.contains(&name);
+        let (texts, weights): (Vec<&str>, Vec<&str>) =
+            choice.files.iter().map(|file| file.path.as_str()).partition(|path| is_text(plain(path)));
+        let n_weights = weights.len();
+        let files: Vec<PathBuf> = weights.into_iter().chain(texts).map(|path| dir.join(path)).collect();
+        let path = match (choice.kind, choice.id.as_str()) {
+            (AssetKind::Sae, id) if id != "." => dir.join(id),
+            _ if is_gguf => files.first().cloned().unwrap_or_else(|| dir.to_owned()),
+            _ => dir.to_owned(),
+        };
+        Self { path, kind: choice.kind, form, files, n_weights }
     }
 
     /// Whether any weights are there.
@@ -261,6 +284,11 @@ fn thing(dir: &Path, kind: AssetKind, form: Form, weights: Vec<String>, texts: i
     let n_weights = weights.len();
     let files = weights.into_iter().chain(texts).map(|name| dir.join(name)).collect();
     Thing { path: dir.to_owned(), kind, form, files, n_weights }
+}
+
+/// The last part of a path inside a repository.
+fn plain(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// A small JSON file; `null` for what is not there or not JSON, of which the engine tells more.

@@ -52,10 +52,11 @@ impl Walk {
         self.things.extend(things.into_iter().map(|thing| (thing, is_led_out)));
         for name in &listing.folders {
             let is_hidden = name.starts_with('.');
-            let is_other_layout = depth == 0 && name.starts_with("models--");
-            if !is_hidden && !is_other_layout {
+            let is_other_layout = name.starts_with("models--");
+            if !is_hidden && !(is_other_layout && depth == 0) {
                 let path = dir.join(name);
-                let leads_out = path.is_symlink();
+                // Of a cache further down not everything is a link, but what its links lead to may be shared.
+                let leads_out = path.is_symlink() || is_other_layout;
                 self.enter(&path, is_cache, (depth + 1, is_led_out || leads_out));
             }
         }

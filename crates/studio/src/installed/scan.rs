@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tiller_hub::store::{CachedRepo, CachedRevision, Store};
+use tiller_hub::listing::{RemoteFile, Sum};
+use tiller_hub::select;
+use tiller_hub::store::{CachedRepo, CachedRevision, MissingFile, Store};
 use tiller_protocol::asset::{AssetKind, AssetOrigin, FolderKind, RepoRef};
 
 use super::Installed;
@@ -106,6 +108,9 @@ fn is_main(revision: &CachedRevision) -> bool {
 /// Models and SAEs of one commit.
 pub(super) fn in_revision(revision: &CachedRevision) -> Vec<(Thing, Option<Missing>)> {
     let mut things: Vec<Thing> = Walk::over(&revision.path, true).things.into_iter().map(|(thing, _)| thing).collect();
+    if things.is_empty() {
+        things = ordered(revision);
+    }
     let is_only = things.len() == 1;
     if let [only] = things.as_mut_slice() {
         // Nothing else there needs the rest: readme, licence, other forms of the same weights.
@@ -126,6 +131,19 @@ pub(super) fn in_revision(revision: &CachedRevision) -> Vec<(Thing, Option<Missi
         })
     };
     things.into_iter().map(|thing| (lacks(&thing), thing)).map(|(missing, thing)| (thing, missing)).collect()
+}
+
+/// What a download that has only begun is going to be: its files appear all at once, at the end.
+fn ordered(revision: &CachedRevision) -> Vec<Thing> {
+    // By name alone; sums play no part in it.
+    let sum = Sum::GitBlob([0; 20]);
+    let file = |file: &MissingFile| RemoteFile {
+        path: file.path.clone(),
+        bytes: file.bytes.unwrap_or_default(),
+        sum: sum.clone(),
+    };
+    let files: Vec<RemoteFile> = revision.missing.iter().map(file).collect();
+    select::choices(&files).choices.iter().map(|choice| Thing::ordered(&revision.path, choice)).collect()
 }
 
 /// A thing as one commit has it.

@@ -142,3 +142,47 @@ fn nothing_outside_the_storage_folders_is_ever_deleted() {
     }
     assert!(fs::metadata(machine.path("work/imports")).unwrap().is_dir() && disk.is_dir() && cache.is_dir());
 }
+
+/// Its files appear all at once at the end; until then only Tiller's own note says what it is going to be.
+#[test]
+fn a_download_that_was_given_up_can_be_seen_and_deleted() {
+    let machine = Machine::new();
+    let repo = machine.installed.cache.join("models--acme--tiny");
+    fs::create_dir_all(repo.join("blobs")).unwrap();
+    fs::create_dir_all(repo.join(".tiller")).unwrap();
+    let (mut files, mut total) = (serde_json::Map::new(), 0);
+    for (name, from) in checkpoint("qwen2") {
+        let bytes = fs::read(from).unwrap();
+        let sum = tiller_hub::listing::Sum::Sha256(Sha256::digest(&bytes).into()).hex();
+        files.insert(name.to_owned(), serde_json::json!({"bytes": bytes.len(), "sum": sum}));
+        total += bytes.len() as u64;
+        if name == "tokenizer.json" {
+            fs::write(repo.join("blobs").join(sum), bytes).unwrap();
+        }
+    }
+    let note = serde_json::json!({"format": 1, "files": files});
+    fs::write(repo.join(".tiller").join(format!("{COMMIT}.json")), note.to_string()).unwrap();
+    let tiny = machine.asset("tiny");
+    let there = fs::metadata(fixture("qwen2/tokenizer.json")).unwrap().len();
+    assert_eq!(tiny.state, AssetState::Incomplete { done_bytes: there, total_bytes: Some(total) });
+    assert_eq!(machine.installed.would_free(&tiny.path), Ok(there));
+    assert_eq!(machine.installed.remove(&tiny.path), Ok(there));
+    assert_eq!(machine.names(), <[&str; 0]>::default());
+    assert!(!repo.exists(), "nothing of it stays");
+}
+
+/// A cache that another tool keeps somewhere below an added folder is not taken apart link by link.
+#[test]
+fn a_cache_below_an_added_folder_is_left_alone() {
+    let machine = Machine::new();
+    machine.repo("acme/tiny", COMMIT, &checkpoint("qwen2"));
+    fs::create_dir_all(machine.path("disk/tools")).unwrap();
+    fs::rename(machine.path("cache/models--acme--tiny"), machine.path("disk/tools/models--acme--tiny")).unwrap();
+    let before = content(&machine.path("disk"));
+    machine.installed.add_folder(&machine.path("disk")).unwrap();
+    let assets = machine.library().assets;
+    assert_eq!(assets.len(), 1, "{assets:#?}");
+    assert!(!assets[0].is_deletable(), "{:?}", assets[0]);
+    drop(machine.installed.remove(&assets[0].path));
+    assert_eq!(content(&machine.path("disk")), before);
+}
