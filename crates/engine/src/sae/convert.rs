@@ -37,8 +37,8 @@ impl Precision {
     }
 }
 
-/// Values of each matrix that are in memory at once: 16 MB.
-const VALUES: usize = 1 << 22;
+/// Values of each matrix that are in memory at once: 16 MB; in tests a few rows, so that they take several turns.
+const VALUES: usize = if cfg!(test) { 40 } else { 1 << 22 };
 
 /// Latents of this width that are folded at once.
 pub(super) fn latents_at_once(d_model: usize) -> usize {

@@ -325,7 +325,7 @@ impl Container {
         let broken = |reason: &str| self.bad(format!("its member {} {reason}", member.name));
         let mut from = npy::unpacked(self.raw.part(member.start, member.packed), member.is_deflated);
         let mut sum = flate2::Crc::new();
-        let mut some = vec![0; 1 << 20];
+        let mut some = vec![0; 1 << 16];
         let mut n_done = 0;
         loop {
             let n = from.read(&mut some).map_err(|error| broken(&format!("cannot be unpacked ({error})")))?;

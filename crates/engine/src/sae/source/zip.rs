@@ -78,8 +78,8 @@ fn end_record(raw: &Raw) -> Result<(u64, u64, u64)> {
     // The 64-bit record is found by a locator just before the end record.
     let locator = (from + at as u64).checked_sub(20).ok_or_else(|| raw.bad("its 64-bit record is missing"))?;
     let locator = raw.bytes(locator, 20)?;
-    let record = raw.bytes(read(&locator, 8, 8), 56)?;
-    if !locator.starts_with(b"PK\x06\x07") || !record.starts_with(b"PK\x06\x06") {
+    let record = if locator.starts_with(b"PK\x06\x07") { raw.bytes(read(&locator, 8, 8), 56)? } else { Vec::new() };
+    if !record.starts_with(b"PK\x06\x06") {
         return Err(raw.bad("its 64-bit record is missing"));
     }
     Ok((read(&record, 48, 8), read(&record, 40, 8), read(&record, 32, 8)))
