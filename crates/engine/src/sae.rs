@@ -13,8 +13,11 @@ mod description;
 mod facts;
 mod file;
 mod find;
+mod fit;
 mod fold;
 mod formats;
+mod layout;
+mod pick;
 mod recipe;
 mod source;
 
@@ -30,10 +33,11 @@ use crate::ops::linear::{Linear, Orientation};
 use fold::{Folder, Vectors};
 use source::Room;
 
-pub use convert::{Precision, convert};
+pub use convert::{Precision, convert, converted_bytes};
 pub use description::{Architecture, Description, Format, Hints, Norm};
 pub use facts::{SaeFacts, describe, facts};
 pub use file::{Active, Rows, SaeFile};
+pub use fit::Fit;
 
 /// A sparse autoencoder in the internal form (unit decoder rows).
 #[derive(Clone, Debug)]
@@ -231,8 +235,8 @@ impl Norm {
     fn apply(self, rows: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::None => rows.clone(),
-            Self::ConstantNorm => rows.broadcast_div(&self.spread(rows)?)?,
-            Self::LayerNorm => rows.broadcast_sub(&rows.mean_keepdim(1)?)?.broadcast_div(&self.spread(rows)?)?,
+            Self::Length => rows.broadcast_div(&self.spread(rows)?)?,
+            Self::Layer => rows.broadcast_sub(&rows.mean_keepdim(1)?)?.broadcast_div(&self.spread(rows)?)?,
         })
     }
 
@@ -240,9 +244,9 @@ impl Norm {
     fn undo(self, decoded: &Tensor, rows: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::None => decoded.clone(),
-            Self::ConstantNorm => decoded.broadcast_mul(&self.spread(rows)?)?,
+            Self::Length => decoded.broadcast_mul(&self.spread(rows)?)?,
             // Without the small number that keeps the division from failing, as the library does it.
-            Self::LayerNorm => {
+            Self::Layer => {
                 let spread = (self.spread(rows)? - LAYER_NORM_EPS)?;
                 decoded.broadcast_mul(&spread)?.broadcast_add(&rows.mean_keepdim(1)?)?
             }
@@ -255,8 +259,8 @@ impl Norm {
         let size = |rows: &Tensor| rows.sqr()?.sum_keepdim(1);
         Ok(match self {
             Self::None => Tensor::ones((rows.dim(0)?, 1), rows.dtype(), rows.device())?,
-            Self::ConstantNorm => (size(rows)? / d as f64)?.sqrt()?,
-            Self::LayerNorm => {
+            Self::Length => (size(rows)? / d as f64)?.sqrt()?,
+            Self::Layer => {
                 let centred = rows.broadcast_sub(&rows.mean_keepdim(1)?)?;
                 ((size(&centred)? / d.saturating_sub(1).max(1) as f64)?.sqrt()? + LAYER_NORM_EPS)?
             }

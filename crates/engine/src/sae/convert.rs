@@ -10,8 +10,8 @@ use half::slice::HalfFloatSliceExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::description::{Description, Hints};
-use super::file::{DEC, ENC, Layout};
 use super::fold::Folder;
+use super::layout::{DEC, ENC, Layout};
 use super::source::Room;
 use super::{find, formats};
 use crate::error::{EngineError, Result};
@@ -43,6 +43,15 @@ const VALUES: usize = if cfg!(test) { 40 } else { 1 << 22 };
 /// Latents of this width that are folded at once.
 pub(super) fn latents_at_once(d_model: usize) -> usize {
     (VALUES / d_model.max(1)).max(1)
+}
+
+/// Bytes of a converted SAE.
+///
+/// # Errors
+/// Sizes beyond all bounds.
+pub fn converted_bytes(about: &Description, precision: Precision) -> Result<u64> {
+    let layout = Layout::new(about, precision)?;
+    Ok(layout.header().len() as u64 + layout.len())
 }
 
 /// Converts the SAE at `source` and puts the result at `target`, at once and only when it is whole; what lies there
@@ -94,7 +103,7 @@ pub fn convert(
         }
     }
     let mut file = BufWriter::new(file);
-    for (name, values) in layout.vectors(&folder.vectors) {
+    for (name, values) in Layout::vectors(&folder.vectors) {
         file.seek(SeekFrom::Start(layout.at(name))).map_err(io)?;
         write(&mut file, values, Precision::F32).map_err(|fault| fault.named(&unfinished.path, name))?;
     }

@@ -88,9 +88,9 @@ pub enum Norm {
     #[default]
     None,
     /// Scaled to the length √d.
-    ConstantNorm,
+    Length,
     /// Its mean taken away, and divided by its standard deviation (of n − 1) + 1e-5.
-    LayerNorm,
+    Layer,
 }
 
 /// A sparse autoencoder without its weights.

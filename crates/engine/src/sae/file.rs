@@ -13,30 +13,19 @@ use candle_core::{Device, Tensor};
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 use rayon::prelude::*;
-use serde_json::{Value, json};
 
 use super::convert::{Precision, latents_at_once};
-use super::description::{Architecture, Description, Norm};
+use super::description::{Description, Norm};
 use super::fold::Vectors;
+use super::layout::{B_DEC, B_ENC, DEC, DEC_NORM, ENC, FORM, Layout, THETA, gate_vector};
+use super::pick::Pick;
 use super::source::{Container, Raw};
 use super::{Sae, checked, no_latent};
 use crate::error::{EngineError, Result};
 use crate::memory::{room_for, room_for_bytes};
 
-/// The encoder, `[d_sae, d_model]`.
-pub(super) const ENC: &str = "enc";
-/// The decoder, `[d_sae, d_model]`, unit rows.
-pub(super) const DEC: &str = "dec";
-const DEC_NORM: &str = "dec_norm";
-const B_ENC: &str = "b_enc";
-const B_DEC: &str = "b_dec";
-const THETA: &str = "theta";
-const RANK_SCALE: &str = "rank_scale";
-
-/// What the header calls the form.
-const FORM: &str = "tiller-sae-1";
-/// The matrices begin at a multiple of this, bytes, so that they can be mapped as they are.
-const ALIGNED: usize = 64;
+/// Up to this many rows a product is as fast as the matrix is read.
+const FEW: usize = 4;
 
 /// Latents that pass for one row, with their activations, by latent.
 pub type Active = Vec<(u32, f32)>;
@@ -48,89 +37,6 @@ pub enum Rows {
     Encoder,
     /// Decoder rows, of unit length.
     Decoder,
-}
-
-/// Where everything goes in the file.
-#[derive(Debug)]
-pub(super) struct Layout {
-    header: Vec<u8>,
-    /// Name, first byte in the file, number of bytes.
-    places: Vec<(&'static str, u64, u64)>,
-}
-
-impl Layout {
-    /// Of an SAE of this description.
-    ///
-    /// # Errors
-    /// Sizes beyond all bounds.
-    pub(super) fn new(about: &Description, precision: Precision) -> Result<Self> {
-        let (d, n) = (about.d_model, about.d_sae);
-        let dtype = match precision {
-            Precision::F16 => "F16",
-            Precision::F32 => "F32",
-        };
-        let matrix = vec![n, d];
-        // The matrices first: whatever their number format, together they end at a multiple of four bytes.
-        let mut tensors = vec![(ENC, dtype, matrix.clone()), (DEC, dtype, matrix)];
-        tensors.extend([DEC_NORM, B_ENC].map(|name| (name, "F32", vec![n])));
-        tensors.extend(gate_vector(about.architecture).map(|name| (name, "F32", vec![n])));
-        tensors.push((B_DEC, "F32", vec![d]));
-        let told = serde_json::to_string(about).unwrap_or_default();
-        let mut table = serde_json::Map::new();
-        table.insert("__metadata__".to_owned(), json!({"format": FORM, "description": told}));
-        let mut places = Vec::new();
-        let mut at = 0_u64;
-        for (name, dtype, shape) in tensors {
-            let width = if dtype == "F16" { 2 } else { 4 };
-            let bytes = shape.iter().try_fold(width, |bytes: u64, &n| bytes.checked_mul(n as u64));
-            let end = bytes.and_then(|bytes| at.checked_add(bytes)).filter(|end| *end < 1 << 48);
-            let end = end.ok_or_else(|| EngineError::BadRequest(format!("an SAE of [{n}, {d}] has no end")))?;
-            table.insert(name.to_owned(), json!({"dtype": dtype, "shape": shape, "data_offsets": [at, end]}));
-            places.push((name, at, end - at));
-            at = end;
-        }
-        let mut header = Value::Object(table).to_string().into_bytes();
-        header.resize((8 + header.len()).next_multiple_of(ALIGNED) - 8, b' ');
-        let header = [(header.len() as u64).to_le_bytes().to_vec(), header].concat();
-        places.iter_mut().for_each(|(_, at, _)| *at += header.len() as u64);
-        Ok(Self { header, places })
-    }
-
-    /// The beginning of the file.
-    pub(super) fn header(&self) -> &[u8] {
-        &self.header
-    }
-
-    /// Its length in bytes.
-    pub(super) fn len(&self) -> u64 {
-        self.places.iter().map(|(.., bytes)| bytes).sum()
-    }
-
-    /// Where a tensor begins.
-    pub(super) fn at(&self, name: &str) -> u64 {
-        self.places.iter().find(|(other, ..)| *other == name).map_or(0, |(_, at, _)| *at)
-    }
-
-    /// The vectors that the file has, by name.
-    pub(super) fn vectors<'a>(&'a self, vectors: &'a Vectors) -> impl Iterator<Item = (&'static str, &'a [f32])> {
-        let all = [
-            (DEC_NORM, &vectors.dec_norms),
-            (B_ENC, &vectors.b_enc),
-            (THETA, &vectors.theta),
-            (RANK_SCALE, &vectors.rank_scale),
-            (B_DEC, &vectors.b_dec),
-        ];
-        all.into_iter().filter(|(_, values)| !values.is_empty()).map(|(name, values)| (name, values.as_slice()))
-    }
-}
-
-/// The further vector that a gate needs.
-fn gate_vector(architecture: Architecture) -> Option<&'static str> {
-    match architecture {
-        Architecture::Standard => None,
-        Architecture::JumpRelu | Architecture::Gated => Some(THETA),
-        Architecture::TopK | Architecture::AbsTopK => Some(RANK_SCALE),
-    }
 }
 
 /// An SAE in the internal form on disk.
@@ -163,6 +69,9 @@ impl SaeFile {
         let about: Description = serde_json::from_str(about)
             .map_err(|error| container.bad(format!("its description is malformed ({error})")))?;
         let (d, n) = (about.d_model, about.d_sae);
+        if d == 0 || n == 0 {
+            return Err(container.bad(format!("it has {n} latents of {d} values")));
+        }
         for name in [ENC, DEC] {
             container.matrix(name, (n, d), false)?;
         }
@@ -253,21 +162,27 @@ impl SaeFile {
         if vector.len() != d {
             return Err(EngineError::BadRequest(format!("a vector of {} values, not {d}", vector.len())));
         }
+        let mut out = vec![0.0; self.about.d_sae];
+        self.products(rows, 0, &[vector], &mut out)?;
+        Ok(out)
+    }
+
+    /// The product of rows from `first` on with each of some vectors: `out` is `[n, vectors.len()]`.
+    fn products(&self, rows: Rows, first: usize, vectors: &[&[f32]], out: &mut [f32]) -> Result<()> {
+        let (d, n) = (self.about.d_model, vectors.len());
         // Pieces that stay in the cache between being read and being used.
         let n_rows = ((1 << 16) / d.max(1)).max(1);
-        let mut out = vec![0.0; self.about.d_sae];
-        out.par_chunks_mut(n_rows).enumerate().try_for_each_init(
+        out.par_chunks_mut(n_rows * n).enumerate().try_for_each_init(
             || vec![0.0; n_rows * d],
             |piece, (idx, out)| -> Result<()> {
-                let piece = &mut piece[..out.len() * d];
-                self.fill(rows, idx * n_rows, piece)?;
-                for (out, row) in out.iter_mut().zip(piece.chunks_exact(d)) {
-                    *out = dot(row, vector);
+                let piece = &mut piece[..out.len() / n * d];
+                self.fill(rows, first + idx * n_rows, piece)?;
+                for (out, row) in out.chunks_exact_mut(n).zip(piece.chunks_exact(d)) {
+                    out.iter_mut().zip(vectors).for_each(|(out, vector)| *out = dot(row, vector));
                 }
                 Ok(())
             },
-        )?;
-        Ok(out)
+        )
     }
 
     /// Pre-activations `[n, latents.len()]` of `resid` `[n, d_model]`, row after row; reads only the rows of `latents`.
@@ -294,25 +209,42 @@ impl SaeFile {
     pub fn encode(&self, resid: &Tensor, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<Vec<Active>> {
         let (d, total) = (self.about.d_model, self.about.d_sae);
         let resid = self.about.norm.apply(&checked(&resid.to_device(&Device::Cpu)?, d)?)?;
-        let turned = resid.t()?;
         let mut picks = vec![Pick::new(&self.about, &self.vectors); resid.dim(0)?];
         let block = latents_at_once(d).min(total.max(1));
         for first in (0..total).step_by(block) {
             let n = block.min(total - first);
-            room_for::<f32>(n * d)?;
-            let mut enc = vec![0.0; n * d];
-            // Several readers: a single one is slower than the arithmetic.
-            let some = n.div_ceil(rayon::current_num_threads()).max(1);
-            enc.par_chunks_mut(some * d)
-                .enumerate()
-                .try_for_each(|(idx, out)| self.fill(Rows::Encoder, first + idx * some, out))?;
-            let pre = Tensor::from_vec(enc, (n, d), &Device::Cpu)?.matmul(&turned)?.t()?.to_vec2::<f32>()?;
-            picks.par_iter_mut().zip(&pre).for_each(|(pick, pre)| pick.take(first, pre));
+            let pre = self.unbiased(first, n, &resid)?;
+            let n_rows = picks.len();
+            let columns = |row: usize| pre.iter().skip(row).step_by(n_rows).copied();
+            picks.par_iter_mut().enumerate().for_each(|(row, pick)| pick.take(first, columns(row)));
             if !progress(first + n, total) {
                 return Err(EngineError::Stopped);
             }
         }
         Ok(picks.into_iter().map(Pick::finish).collect())
+    }
+
+    /// Pre-activations without their biases, `[n, rows]`, of `n` latents from `first` on.
+    fn unbiased(&self, first: usize, n: usize, resid: &Tensor) -> Result<Vec<f32>> {
+        let (d, n_rows) = (self.about.d_model, resid.dim(0)?);
+        if n_rows <= FEW {
+            let rows = resid.to_vec2::<f32>()?;
+            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            let mut pre = vec![0.0; n * n_rows];
+            if n_rows > 0 {
+                self.products(Rows::Encoder, first, &rows, &mut pre)?;
+            }
+            return Ok(pre);
+        }
+        room_for::<f32>(n * d)?;
+        let mut enc = vec![0.0; n * d];
+        // Several readers: a single one is slower than the arithmetic.
+        let some = n.div_ceil(rayon::current_num_threads()).max(1);
+        enc.par_chunks_mut(some * d)
+            .enumerate()
+            .try_for_each(|(idx, out)| self.fill(Rows::Encoder, first + idx * some, out))?;
+        let pre = Tensor::from_vec(enc, (n, d), &Device::Cpu)?.matmul(&resid.t()?)?;
+        Ok(pre.flatten_all()?.to_vec1::<f32>()?)
     }
 
     /// What it makes of rows: their latents decoded, and the normalisation of `resid` `[n, d_model]`, from which they
@@ -388,54 +320,4 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
     sums.iter().sum::<f32>() + rest
-}
-
-/// The latents of one row that pass, as they come.
-#[derive(Clone, Debug)]
-struct Pick<'a> {
-    about: &'a Description,
-    vectors: &'a Vectors,
-    /// Rank, latent, activation.
-    kept: Vec<(f32, u32, f32)>,
-}
-
-impl<'a> Pick<'a> {
-    fn new(about: &'a Description, vectors: &'a Vectors) -> Self {
-        Self { about, vectors, kept: Vec::new() }
-    }
-
-    /// Pre-activations without their biases, of the latents from `first` on.
-    fn take(&mut self, first: usize, pre: &[f32]) {
-        let Vectors { b_enc, theta, rank_scale, .. } = self.vectors;
-        for (latent, pre) in (first..).zip(pre) {
-            let pre = pre + b_enc[latent];
-            let rank = match self.about.architecture {
-                Architecture::Standard => 0.0,
-                Architecture::JumpRelu | Architecture::Gated if pre > theta[latent] => 0.0,
-                Architecture::JumpRelu | Architecture::Gated => continue,
-                Architecture::TopK => pre * rank_scale[latent],
-                Architecture::AbsTopK => (pre * rank_scale[latent]).abs(),
-            };
-            if pre > 0.0 || self.about.architecture == Architecture::AbsTopK && pre < 0.0 {
-                self.kept.push((rank, latent as u32, pre));
-            }
-        }
-        if self.about.k.is_some() {
-            self.cut();
-        }
-    }
-
-    /// Keeps the largest.
-    fn cut(&mut self) {
-        let k = self.about.k.unwrap_or(usize::MAX);
-        if k > 0 && self.kept.len() > k {
-            self.kept.select_nth_unstable_by(k - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            self.kept.truncate(k);
-        }
-    }
-
-    fn finish(mut self) -> Active {
-        self.kept.sort_unstable_by_key(|kept| kept.1);
-        self.kept.into_iter().map(|(_, latent, value)| (latent, value)).collect()
-    }
 }

@@ -58,12 +58,10 @@ impl<'a> Folder<'a> {
             None => Ok(vec![0.0; n]),
         };
         let scaled = |mut values: Vec<f32>, scale: f32| {
-            if scale.to_bits() != 1.0_f32.to_bits() {
-                values.iter_mut().for_each(|value| *value *= scale);
-            }
+            multiply(&mut values, scale);
             values
         };
-        let mut b_enc = scaled(read(&recipe.b_enc, n)?, recipe.scale.b_enc);
+        let b_enc = scaled(read(&recipe.b_enc, n)?, recipe.scale.b_enc);
         let b_dec = scaled(read(&recipe.b_dec, d)?, recipe.scale.b_dec);
         let mut enc_scale = Vec::new();
         let theta = match &recipe.threshold {
@@ -79,7 +77,6 @@ impl<'a> Folder<'a> {
             }
         };
         let dec_scale = if recipe.output_scale.is_some() { read(&recipe.output_scale, n)? } else { Vec::new() };
-        b_enc.shrink_to_fit();
         let rank_scale = match recipe.description.architecture {
             Architecture::TopK | Architecture::AbsTopK => vec![1.0; n],
             _ => Vec::new(),
@@ -114,8 +111,7 @@ impl<'a> Folder<'a> {
             let row = Row { enc, dec, b_enc, norm };
             row.fold(before, scale(enc_scale, recipe.scale.enc), scale(dec_scale, recipe.scale.dec));
         });
-        for latent in first..first + n {
-            let norm = dec_norms[latent];
+        for (latent, &norm) in dec_norms.iter().enumerate().skip(first).take(n) {
             if let Some(theta) = theta.get_mut(latent) {
                 *theta *= if recipe.judges_written_length { recipe.scale.dec } else { norm };
             }
@@ -127,12 +123,19 @@ impl<'a> Folder<'a> {
     }
 }
 
+/// All `values` times `scale`; most scales are 1.
+fn multiply(values: &mut [f32], scale: f32) {
+    if scale.to_bits() != 1.0_f32.to_bits() {
+        for value in values {
+            *value *= scale;
+        }
+    }
+}
+
 impl Row<'_> {
     fn fold(self, before: &[f32], enc_scale: f32, dec_scale: f32) {
         for (values, scale) in [(&mut *self.enc, enc_scale), (&mut *self.dec, dec_scale)] {
-            if scale.to_bits() != 1.0_f32.to_bits() {
-                values.iter_mut().for_each(|value| *value *= scale);
-            }
+            multiply(values, scale);
         }
         if !before.is_empty() {
             let product = |(w, b): (&f32, &f32)| f64::from(*w) * f64::from(*b);

@@ -114,6 +114,9 @@ impl Recipe {
     /// The first that is missing or of another shape.
     pub(super) fn check(&self, container: &Container) -> Result<()> {
         let (d, n) = (self.description.d_model, self.description.d_sae);
+        if d == 0 || n == 0 {
+            return Err(container.bad(format!("it has {n} latents of {d} values")));
+        }
         for slot in [&self.enc, &self.dec] {
             container.matrix(&slot.name, (n, d), slot.is_turned)?;
         }

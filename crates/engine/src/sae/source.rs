@@ -4,16 +4,18 @@
 //! Opening a file reads its table only. Each tensor's place, type and strides are checked against the file there, so
 //! that reading values later can fail only for the disk's reasons.
 
+mod matrix;
 mod npy;
 mod pickle;
 mod raw;
 mod torch;
+mod unpack;
 mod zip;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Read as _;
+use std::path::Path;
 
 use half::slice::HalfFloatSliceExt as _;
 use half::{bf16, f16};
@@ -23,7 +25,10 @@ use crate::error::{EngineError, Result};
 use crate::memory::room_for_bytes;
 use crate::safetensors::TensorFile;
 
+pub(super) use matrix::Matrix;
 pub(super) use raw::Raw;
+pub(super) use unpack::Room;
+use unpack::Unpacked;
 use zip::Member;
 
 /// Type of the values of a tensor.
@@ -90,30 +95,6 @@ pub(super) enum Kind {
     Npz,
     /// A file of `PyTorch`.
     Torch,
-}
-
-/// Where members go that are packed.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Room<'a> {
-    /// Into memory.
-    Memory,
-    /// Into a file of this name, which is removed again.
-    File(&'a Path),
-}
-
-#[derive(Debug)]
-enum Unpacked {
-    Memory(Vec<u8>),
-    File(Raw, PathBuf),
-}
-
-impl Drop for Unpacked {
-    fn drop(&mut self) {
-        if let Self::File(_, path) = self {
-            // Nothing is lost when it stays: the next conversion writes over it.
-            drop(std::fs::remove_file(path));
-        }
-    }
 }
 
 /// A file of weights with its table.
@@ -256,98 +237,6 @@ impl Container {
         Ok(Matrix { container: self, name: name.to_owned(), entry, n, width, row, value })
     }
 
-    /// The tensors among `names` that are packed, with their members and where they begin in these.
-    fn packed(&self, names: &[&str]) -> Vec<(String, Member, u64)> {
-        let packed = |name: &&str| match &self.entry(name)?.place {
-            Place::Packed(member, at) => Some(((*name).to_owned(), member.clone(), *at)),
-            _ => None,
-        };
-        names.iter().filter_map(packed).collect()
-    }
-
-    /// Bytes that [`Self::unpack`] will write.
-    pub(super) fn packed_bytes(&self, names: &[&str]) -> u64 {
-        self.packed(names).iter().map(|(_, member, _)| member.size).sum()
-    }
-
-    /// Unpacks the tensors among `names` that are packed and checks their sums; `progress(bytes)` returns `false` to
-    /// stop.
-    ///
-    /// # Errors
-    /// A member that is broken, no room for it, or [`EngineError::Stopped`].
-    pub(super) fn unpack(
-        &mut self,
-        names: &[&str],
-        room: Room<'_>,
-        progress: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<()> {
-        let packed = self.packed(names);
-        for (idx, (name, member, at)) in packed.into_iter().enumerate() {
-            let unpacked = match room {
-                Room::Memory => {
-                    room_for_bytes(member.size)?;
-                    let mut bytes = Vec::with_capacity(member.size as usize);
-                    self.inflate(&member, progress, &mut |some| {
-                        bytes.extend_from_slice(some);
-                        Ok(())
-                    })?;
-                    Unpacked::Memory(bytes)
-                }
-                Room::File(path) => {
-                    let path = path.with_extension(format!("unpacked{idx}"));
-                    let io = |source| EngineError::Io { path: path.clone(), source };
-                    let mut file = File::create(&path).map_err(io)?;
-                    let written = self.inflate(&member, progress, &mut |some| file.write_all(some).map_err(io));
-                    let opened = written.and_then(|()| Raw::open(&path));
-                    match opened {
-                        Ok(raw) => Unpacked::File(raw, path),
-                        Err(error) => {
-                            drop(std::fs::remove_file(&path));
-                            return Err(error);
-                        }
-                    }
-                }
-            };
-            self.unpacked.push(unpacked);
-            if let Some(entry) = self.entries.get_mut(&name) {
-                entry.place = Place::Unpacked(self.unpacked.len() - 1, at);
-            }
-        }
-        Ok(())
-    }
-
-    fn inflate(
-        &self,
-        member: &Member,
-        progress: &mut dyn FnMut(u64) -> bool,
-        write: &mut dyn FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
-        let broken = |reason: &str| self.bad(format!("its member {} {reason}", member.name));
-        let mut from = npy::unpacked(self.raw.part(member.start, member.packed), member.is_deflated);
-        let mut sum = flate2::Crc::new();
-        let mut some = vec![0; 1 << 16];
-        let mut n_done = 0;
-        loop {
-            let n = from.read(&mut some).map_err(|error| broken(&format!("cannot be unpacked ({error})")))?;
-            if n == 0 {
-                break;
-            }
-            n_done += n as u64;
-            if n_done > member.size {
-                return Err(broken("unpacks to more than it says"));
-            }
-            sum.update(&some[..n]);
-            write(&some[..n])?;
-            if !progress(n as u64) {
-                return Err(EngineError::Stopped);
-            }
-        }
-        if n_done < member.size || sum.sum() != member.crc {
-            return Err(broken("is broken: its check sum is another"));
-        }
-        Ok(())
-    }
-
     /// Values from the place `first` on, in the order in which they are stored; all of them finite.
     fn values(&self, name: &str, entry: &Entry, first: usize, out: &mut [f32]) -> Result<()> {
         let width = entry.number.width();
@@ -484,53 +373,5 @@ fn widen(number: Number, bytes: &[u8], out: &mut [f32]) {
         Number::F32 => each(bytes, out, f32::from_le_bytes),
         Number::F16 => bytemuck::pod_collect_to_vec::<u8, f16>(bytes).convert_to_f32_slice(out),
         Number::Bf16 => bytemuck::pod_collect_to_vec::<u8, bf16>(bytes).convert_to_f32_slice(out),
-    }
-}
-
-/// A matrix in a file, read by rows.
-#[derive(Debug)]
-pub(super) struct Matrix<'a> {
-    container: &'a Container,
-    name: String,
-    entry: &'a Entry,
-    n: usize,
-    width: usize,
-    /// Values from one row to the next.
-    row: usize,
-    /// Values from one value of a row to the next.
-    value: usize,
-}
-
-/// Columns turned at once: a line of the cache of f32 values.
-const TURNED: usize = 16;
-
-impl Matrix<'_> {
-    /// Rows from `first` on, as many as fit into `out`.
-    ///
-    /// # Errors
-    /// A value that is no number, a failure to read.
-    pub(super) fn rows(&self, first: usize, out: &mut [f32]) -> Result<()> {
-        let n = out.len() / self.width.max(1);
-        let read = |at: usize, out: &mut [f32]| self.container.values(&self.name, self.entry, at, out);
-        debug_assert!(first + n <= self.n, "rows of the matrix");
-        if self.value == 1 && (self.row == self.width || n == 1) {
-            return read(first * self.row, out);
-        }
-        if self.value == 1 {
-            return (0..n).try_for_each(|i| read((first + i) * self.row, &mut out[i * self.width..][..self.width]));
-        }
-        let mut columns = vec![0.0; n * TURNED];
-        for from in (0..self.width).step_by(TURNED) {
-            let some = TURNED.min(self.width - from);
-            for (i, column) in columns.chunks_exact_mut(n).take(some).enumerate() {
-                read((from + i) * self.value + first * self.row, column)?;
-            }
-            for (i, row) in out.chunks_exact_mut(self.width).enumerate() {
-                for (value, column) in row[from..from + some].iter_mut().zip(columns.chunks_exact(n)) {
-                    *value = column[i];
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -10,10 +10,6 @@ use super::super::recipe::{Recipe, Threshold};
 use super::{Case, place};
 use crate::error::Result;
 
-fn name(name: &str) -> Option<String> {
-    Some(name.to_owned())
-}
-
 /// `ae.pt` with `config.json` (source: `dictionary.py` and `trainers/` of 0.1.0). Its classes are told apart by their
 /// tensors; `BatchTopK` is used with the threshold that its training found.
 ///
@@ -36,19 +32,19 @@ pub(super) fn dictionary_learning(case: &Case<'_>) -> Result<Recipe> {
     let mut recipe;
     if case.has("r_mag") {
         recipe = Recipe::new(described(Architecture::Gated), enc, dec);
-        recipe.b_enc = name("mag_bias");
-        recipe.b_dec = name("decoder_bias");
+        recipe.b_enc = Some("mag_bias".to_owned());
+        recipe.b_dec = Some("decoder_bias".to_owned());
         recipe.threshold = Some(Threshold::Gate { bias: "gate_bias".to_owned(), scale: "r_mag".to_owned() });
         recipe.subtracts_b_dec = true;
     } else if case.has("bias") {
         recipe = Recipe::new(described(Architecture::Standard), enc, dec);
-        recipe.b_enc = name("encoder.bias");
-        recipe.b_dec = name("bias");
+        recipe.b_enc = Some("encoder.bias".to_owned());
+        recipe.b_dec = Some("bias".to_owned());
         recipe.subtracts_b_dec = true;
     } else if is_bare && threshold == Some(dims.d_sae) && !class.contains("Matryoshka") {
         recipe = Recipe::new(described(Architecture::JumpRelu), enc, dec);
-        recipe.b_enc = name("b_enc");
-        recipe.b_dec = name("b_dec");
+        recipe.b_enc = Some("b_enc".to_owned());
+        recipe.b_dec = Some("b_dec".to_owned());
         recipe.threshold = Some(Threshold::Each("threshold".to_owned()));
     } else {
         let by_token = class == "AutoEncoderTopK";
@@ -67,8 +63,8 @@ pub(super) fn dictionary_learning(case: &Case<'_>) -> Result<Recipe> {
             }
             (None, None) => return Err(case.bad("it holds neither a threshold nor `k`")),
         };
-        recipe.b_enc = name(if is_bare { "b_enc" } else { "encoder.bias" });
-        recipe.b_dec = name("b_dec");
+        recipe.b_enc = Some(if is_bare { "b_enc" } else { "encoder.bias" }.to_owned());
+        recipe.b_dec = Some("b_dec".to_owned());
         recipe.subtracts_b_dec = true;
     }
     recipe.description.reads = trainer["lm_name"].as_str().map(str::to_owned);
@@ -152,8 +148,8 @@ pub(super) fn sparsify(case: &Case<'_>) -> Result<Recipe> {
     description.k = Some(k.ok_or_else(|| case.bad_config("it does not give `k`"))?);
     let is_turned = case.is_turned("W_dec", dims, false);
     let mut recipe = Recipe::new(description, ("encoder.weight", false), ("W_dec", is_turned));
-    recipe.b_enc = name("encoder.bias");
-    recipe.b_dec = name("b_dec");
+    recipe.b_enc = Some("encoder.bias".to_owned());
+    recipe.b_dec = Some("b_dec".to_owned());
     recipe.subtracts_b_dec = true;
     Ok(recipe)
 }
@@ -174,7 +170,7 @@ pub(super) fn qwen_scope(case: &Case<'_>) -> Result<Recipe> {
     description.reads = place::between(path, "SAE-Res-", &["-W"]).map(|model| format!("Qwen/{model}"));
     let is_turned = (case.is_turned("W_enc", dims, false), case.is_turned("W_dec", dims, true));
     let mut recipe = Recipe::new(description, ("W_enc", is_turned.0), ("W_dec", is_turned.1));
-    recipe.b_enc = name("b_enc");
-    recipe.b_dec = name("b_dec");
+    recipe.b_enc = Some("b_enc".to_owned());
+    recipe.b_dec = Some("b_dec".to_owned());
     Ok(recipe)
 }

@@ -37,7 +37,7 @@ pub(super) fn of_module(name: &str) -> Result<Site, String> {
 }
 
 fn other_part(name: &str, part: &str) -> String {
-    let what = if part.contains("z") && part.contains("hook_z") || part.contains("o_proj") {
+    let what = if part.contains("hook_z") || part.contains("o_proj") {
         "the heads of the attention before they are joined"
     } else if part.contains("attn") || part.contains("attention") {
         "what the attention adds"

@@ -68,8 +68,8 @@ fn norm(config: &Value) -> std::result::Result<Norm, String> {
         Value::String(name) => match name.as_str() {
             // The constant of the second is folded into the weights when an SAE is saved for use.
             "none" | "expected_average_only_in" => Ok(Norm::None),
-            "constant_norm_rescale" => Ok(Norm::ConstantNorm),
-            "layer_norm" => Ok(Norm::LayerNorm),
+            "constant_norm_rescale" => Ok(Norm::Length),
+            "layer_norm" => Ok(Norm::Layer),
             other => Err(format!("normalisation {other} is not supported")),
         },
         other => Err(format!("normalisation {other} is not supported")),

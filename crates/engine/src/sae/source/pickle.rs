@@ -246,19 +246,19 @@ impl Machine<'_> {
             b'b' => drop(self.pop()?),
             b's' => {
                 let (value, key) = (self.pop()?, self.pop()?);
-                self.set(vec![key, value])?;
+                self.set(&[key, value])?;
             }
             b'u' => {
                 let values = self.since_mark()?;
-                self.set(values)?;
+                self.set(&values)?;
             }
             b'a' => {
                 let value = self.pop()?;
-                self.append(vec![value])?;
+                self.append(&[value])?;
             }
             b'e' => {
                 let values = self.since_mark()?;
-                self.append(values)?;
+                self.append(&values)?;
             }
             other => return Err(format!("its program has the step {other:#04x}, which no file of weights needs")),
         }
@@ -275,7 +275,7 @@ impl Machine<'_> {
         Ok(if n == 0 { 0 } else { (value << unused).cast_signed() >> unused })
     }
 
-    fn set(&mut self, values: Vec<Value>) -> Step<()> {
+    fn set(&mut self, values: &[Value]) -> Step<()> {
         let Some(Value::Dict(at)) = self.stack.last() else {
             return Err("its program fills what is no dictionary".to_owned());
         };
@@ -286,7 +286,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn append(&mut self, values: Vec<Value>) -> Step<()> {
+    fn append(&mut self, values: &[Value]) -> Step<()> {
         let Some(Value::List(at)) = self.stack.last() else {
             return Err("its program fills what is no list".to_owned());
         };

@@ -119,6 +119,42 @@ fn requests_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn the_fit_tells_the_right_place_from_a_wrong_one() {
+    let dir = tempfile::tempdir().unwrap();
+    // Two latents for each axis, one for each sign: it rebuilds everything, about its own centre.
+    let axes = Tensor::eye(D, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let rows = Tensor::cat(&[&axes, &axes.neg().unwrap()], 0).unwrap();
+    let zeros = |n: usize| Tensor::zeros(n, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let tensors = [
+        ("W_enc", rows.t().unwrap().contiguous().unwrap()),
+        ("W_dec", rows),
+        ("b_enc", (zeros(2 * D) - 0.5).unwrap()),
+        ("b_dec", (zeros(D) + 3.0).unwrap()),
+    ];
+    let tensors: HashMap<String, Tensor> =
+        tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
+    let cfg = r#"{"architecture":"standard","hook_name":"blocks.3.hook_resid_post"}"#;
+    std::fs::write(dir.path().join("cfg.json"), cfg).unwrap();
+    candle_core::safetensors::save(&tensors, dir.path().join("sae_weights.safetensors")).unwrap();
+    let target = dir.path().join("sae.tiller");
+    convert(dir.path(), Hints::default(), &target, Precision::F32, &mut |_, _| true).unwrap();
+    let file = SaeFile::open(&target).unwrap();
+    let signs: Vec<f32> = (0..8 * D).map(|i| if i * i * 7 % 11 > 4 { 5.0 } else { 1.0 }).collect();
+    let right = Tensor::from_vec(signs, (8, D), &Device::Cpu).unwrap();
+    // Each value is 2 from the centre, and half a unit is lost.
+    let fit = file.fit(&right, &mut |_, _| true).unwrap();
+    assert_eq!((fit.n_rows, fit.l0), (8, D as f64));
+    let mean = right.mean_keepdim(0).unwrap();
+    let spread = right.broadcast_sub(&mean).unwrap().sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+    assert!((fit.fvu - 8.0 * D as f64 * 0.25 / f64::from(spread)).abs() < 1e-6, "{fit:?}");
+    // One row of a hundred times the length is left out.
+    let outlier = (right.narrow(0, 0, 1).unwrap() * 100.0).unwrap();
+    let with = Tensor::cat(&[&right, &outlier], 0).unwrap();
+    assert_eq!(file.fit(&with, &mut |_, _| true).unwrap(), fit);
+    assert!(file.fit(&right.narrow(0, 0, 1).unwrap(), &mut |_, _| true).is_err());
+}
+
+#[test]
 fn all_rows_pass_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let (source, target) = source(dir.path());

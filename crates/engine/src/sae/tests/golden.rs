@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use tiller_protocol::site::Site;
 
-use super::super::{Active, Architecture, Format, Hints, Precision, Rows, Sae, SaeFile, convert, describe, facts};
+use super::super::{
+    Active, Architecture, Format, Hints, Precision, Rows, Sae, SaeFile, convert, converted_bytes, describe, facts,
+};
 use crate::testing::deviation;
 
-/// Absolute, with activations of some units.
-const BOUND: f32 = 1e-4;
+/// Relative to the largest value; both sides compute in f32.
+const BOUND: f32 = 1e-5;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
@@ -102,7 +104,9 @@ fn close(found: &Tensor, expected: &Tensor, what: &str) {
 fn dense(active: &[Active], d_sae: usize) -> Tensor {
     let mut rows = vec![vec![0.0_f32; d_sae]; active.len()];
     for (row, active) in rows.iter_mut().zip(active) {
-        active.iter().for_each(|&(latent, value)| row[latent as usize] = value);
+        for &(latent, value) in active {
+            row[latent as usize] = value;
+        }
     }
     Tensor::new(rows, &Device::Cpu).unwrap()
 }
@@ -142,6 +146,8 @@ fn the_converted_file_does_the_same_and_its_rows_are_those_in_memory() {
         assert_eq!(names, ["sae.safetensors"], "{root}: nothing else is left");
         let file = SaeFile::open(&target).unwrap();
         assert_eq!((file.description(), file.precision()), (&about, Precision::F32));
+        let bytes = std::fs::metadata(&target).unwrap().len();
+        assert_eq!(bytes, converted_bytes(&about, Precision::F32).unwrap());
         let active = file.encode(&golden.input, &mut |_, _| true).unwrap();
         close(&dense(&active, about.d_sae), &golden.acts, root);
         close(&file.decode(&active, &golden.input).unwrap(), &golden.out, root);

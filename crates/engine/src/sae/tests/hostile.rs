@@ -375,6 +375,29 @@ fn a_value_that_is_no_number_is_told_with_its_tensor() {
 }
 
 #[test]
+fn an_sae_without_latents_or_width_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("cfg.json"), r#"{"hook_name":"blocks.3.hook_resid_post"}"#).unwrap();
+    for (d, n) in [(0, 4), (4, 0)] {
+        // Written by hand: a tensor library makes none of these.
+        let (bytes, mut table) = (4 * (d + n), serde_json::Map::new());
+        let mut entry = |name: &str, shape: &[usize], from: usize| {
+            let end = from + 4 * shape.iter().product::<usize>();
+            table.insert(name.to_owned(), serde_json::json!({"dtype":"F32","shape":shape,"data_offsets":[from, end]}));
+        };
+        entry("W_enc", &[d, n], 0);
+        entry("W_dec", &[n, d], 0);
+        entry("b_enc", &[n], 0);
+        entry("b_dec", &[d], 4 * n);
+        let header = serde_json::Value::Object(table).to_string();
+        let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; bytes]].concat();
+        std::fs::write(dir.path().join("sae_weights.safetensors"), file).unwrap();
+        let error = Sae::load(dir.path(), &Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("latents of"), "{error}");
+    }
+}
+
+#[test]
 fn what_is_no_sae_of_the_residual_stream_is_refused_by_what_it_is() {
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
     let hook = |name: &str| format!(r#"{{"architecture":"standard","hook_name":"{name}"}}"#);
