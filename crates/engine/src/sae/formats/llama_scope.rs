@@ -3,6 +3,8 @@
 //! The weights are for activations scaled to the mean length √d: with s = √d / (mean length), `x' = s·x`. The first
 //! form gives its threshold in units of the unscaled stream; the later ones give its logarithm in scaled units.
 
+mod r1;
+
 use serde_json::Value;
 use tiller_protocol::site::Site;
 
@@ -63,6 +65,9 @@ pub(super) fn later(case: &Case<'_>) -> Result<Recipe> {
     Ok(recipe)
 }
 
+/// Width of the model that the scales of [`r1`] are for.
+const R1_WIDTH: usize = 4096;
+
 fn refuse_glu(case: &Case<'_>) -> Result<()> {
     if case.config()["use_glu_encoder"] == true {
         return Err(case.bad_config("its encoder is a gated linear unit, which is not supported"));
@@ -95,6 +100,13 @@ fn scale(case: &Case<'_>, d_model: usize) -> Result<f32> {
     let beside = || case.container().scalar(&format!("dataset_average_activation_norm.{hook}"));
     let norm = norms["in"].as_f64().or_else(|| norms[hook].as_f64()).or_else(beside);
     let norm = norm.or(case.hints.mean_norm.map(f64::from)).filter(|norm| norm.is_finite() && *norm > 0.0);
+    if norm.is_none()
+        && d_model == R1_WIDTH
+        && let Ok(block) = place::of_hook(hook).map(Site::block)
+        && let Some(scale) = r1::scale(case.container().path(), block)
+    {
+        return Ok(scale);
+    }
     let reason = "it does not give the mean length of the activations it was trained on \
                   (`dataset_average_activation_norm`)";
     let norm = norm.ok_or_else(|| case.bad_config(reason))?;
