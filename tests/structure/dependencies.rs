@@ -37,6 +37,7 @@ const RULES: [Rule; 9] = [
             "candle-core",
             "candle-nn",
             "candle-transformers",
+            "flate2",
             "gemm",
             "half",
             "memmap2",

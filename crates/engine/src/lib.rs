@@ -2,7 +2,7 @@
 //!
 //! Activations are kept as packed ragged rows `[n_tokens, d_model]`; a [`tree::TokenTree`] says which row continues
 //! which, so that shared prefixes are computed once. Rayon and candle's pool aside, the crate starts no thread; it reads no clock, touches no network,
-//! and reads the disk only in [`load`].
+//! and touches the disk only in [`load`], `gguf` and [`sae`]; the last alone writes, in [`sae::convert()`].
 
 mod cache;
 pub mod config;

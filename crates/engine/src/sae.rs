@@ -4,27 +4,47 @@
 //! `pre = x·encᵀ + b_enc`, `f = gate(pre)`, `x̂ = f·dec + b_dec`. With n the length of a stored decoder row, `enc`,
 //! `b_enc` and the threshold of a latent are multiplied by its n and the decoder row divided; a pre-encoder bias is
 //! folded into `b_enc`. `TopK` chooses by the unfolded value `pre / n` unless the file says otherwise.
+//!
+//! [`Sae`] keeps all of it in memory. [`SaeFile`] is the same on disk, made from any published form by [`convert()`],
+//! and reads the rows that are asked for.
 
+mod convert;
+mod description;
 mod facts;
+mod file;
+mod find;
+mod fit;
+mod fold;
+mod formats;
+mod layout;
+mod pick;
+mod recipe;
+mod source;
 
 use std::path::Path;
 
 use candle_core::{D, DType, Device, Tensor};
-use serde_json::Value;
 use tiller_protocol::site::Site;
 
 use crate::error::{EngineError, Result};
-use crate::load::text;
+use crate::memory::room_for;
 use crate::ops::linear::{Linear, Orientation};
-use crate::safetensors::TensorFile;
 
-pub use facts::{SaeFacts, facts};
+use fold::{Folder, Vectors};
+use source::Room;
+
+pub use convert::{Precision, convert, converted_bytes};
+pub use description::{Architecture, Description, Format, Hints, Norm};
+pub use facts::{SaeFacts, describe, facts};
+pub use file::{Active, Rows, SaeFile};
+pub use fit::Fit;
 
 /// A sparse autoencoder in the internal form (unit decoder rows).
 #[derive(Clone, Debug)]
 pub struct Sae {
     site: Site,
     gate: Gate,
+    norm: Norm,
     /// `[d_sae, d_model]`.
     enc: Tensor,
     /// `[d_sae]`.
@@ -42,37 +62,69 @@ pub struct Sae {
 enum Gate {
     /// Those above 0.
     Relu,
-    /// Those above a threshold, `[1, d_sae]`.
+    /// Those above a threshold, `[1, d_sae]`, and above 0.
     Jump(Tensor),
     /// The `k` largest of `pre · rank_scale` (`[1, d_sae]`) that are above 0.
     TopK { k: usize, rank_scale: Tensor },
+    /// The `k` of largest size by `pre · rank_scale`, with their sign.
+    AbsTopK { k: usize, rank_scale: Tensor },
 }
 
 impl Sae {
-    /// Reads a folder in the `SAELens` layout: `cfg.json` (either the flat or the newer form) and
-    /// `sae_weights.safetensors` with `W_enc` `[d_in, d_sae]`, `b_enc`, `W_dec` `[d_sae, d_in]`, `b_dec`, and
-    /// `threshold` for `JumpReLU`.
+    /// Reads the SAE at `path` into memory: a file or folder in any of the published forms ([`Format`]), or a converted
+    /// file.
     ///
     /// # Errors
-    /// A missing or broken file, tensors that do not fit, or an architecture, normalisation or site without an
-    /// implementation.
-    pub fn load(dir: &Path, device: &Device) -> Result<Self> {
-        let path = dir.join("cfg.json");
-        let cfg = config(&path)?;
-        let bad = |reason: String| EngineError::BadFile { path: path.clone(), reason };
-        let site = site(&cfg).map_err(&bad)?;
-        let kind = kind(&cfg).map_err(&bad)?;
-        let (mut file, d_in, d_sae) = open_weights(dir)?;
-        let mut read = |name: &str, shape: &[usize]| -> Result<Vec<f32>> { file.read(name, shape)?.1.widened() };
-        let stored = Stored {
-            enc: crate::weights::transposed(&read("W_enc", &[d_in, d_sae])?, d_sae),
-            b_enc: read("b_enc", &[d_sae])?,
-            dec: read("W_dec", &[d_sae, d_in])?,
-            b_dec: read("b_dec", &[d_in])?,
-            threshold: if matches!(kind, Kind::Jump) { read("threshold", &[d_sae])? } else { Vec::new() },
+    /// A missing or broken file, tensors that do not fit, or something that is not computed; it says what.
+    pub fn load(path: &Path, device: &Device) -> Result<Self> {
+        if SaeFile::is_one(path) {
+            return SaeFile::open(path)?.load(device);
+        }
+        Self::load_with(path, Hints::default(), device)
+    }
+
+    /// The same for a published form that leaves out some of what is needed.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(path: &Path, hints: Hints, device: &Device) -> Result<Self> {
+        let mut found = find::find(path)?;
+        let recipe = formats::recipe(&found, hints)?;
+        found.container.unpack(&recipe.names(), Room::Memory, &mut |_| true)?;
+        let (d, n) = (recipe.description.d_model, recipe.description.d_sae);
+        let n_values = n.saturating_mul(d);
+        room_for::<[f32; 2]>(n_values)?;
+        let (mut enc, mut dec) = (vec![0.0; n_values], vec![0.0; n_values]);
+        let mut folder = Folder::new(&recipe, &found.container)?;
+        let block = d * convert::latents_at_once(d);
+        for (idx, (enc, dec)) in enc.chunks_mut(block).zip(dec.chunks_mut(block)).enumerate() {
+            folder.rows(idx * block / d, enc, dec)?;
+        }
+        let vectors = folder.vectors;
+        Self::of_parts(&recipe.description, enc, dec, vectors, device)
+    }
+
+    /// Puts its parts on a device.
+    fn of_parts(about: &Description, enc: Vec<f32>, dec: Vec<f32>, vectors: Vectors, device: &Device) -> Result<Self> {
+        let (d, n) = (about.d_model, about.d_sae);
+        let row = |values: Vec<f32>| Tensor::from_vec(values, (1, n), device);
+        let k = about.k.unwrap_or(n);
+        let gate = match about.architecture {
+            Architecture::Standard => Gate::Relu,
+            Architecture::JumpRelu | Architecture::Gated => Gate::Jump(row(vectors.theta)?),
+            Architecture::TopK => Gate::TopK { k, rank_scale: row(vectors.rank_scale)? },
+            Architecture::AbsTopK => Gate::AbsTopK { k, rank_scale: row(vectors.rank_scale)? },
         };
-        let subtract = cfg["apply_b_dec_to_input"].as_bool().unwrap_or(true);
-        stored.folded(&kind, subtract, site, device)
+        Ok(Self {
+            site: about.site,
+            gate,
+            norm: about.norm,
+            enc: Tensor::from_vec(enc, (n, d), device)?,
+            b_enc: Tensor::from_vec(vectors.b_enc, n, device)?,
+            dec: Tensor::from_vec(dec, (n, d), device)?,
+            b_dec: Tensor::from_vec(vectors.b_dec, d, device)?,
+            dec_norms: vectors.dec_norms,
+        })
     }
 
     /// Where it reads.
@@ -90,22 +142,31 @@ impl Sae {
         self.b_dec.elem_count()
     }
 
+    /// What is done to each row before it is encoded.
+    pub fn norm(&self) -> Norm {
+        self.norm
+    }
+
     /// True activations `[n, d_sae]` of `resid` `[n, d_model]`, f32; for reading, not for gradients (see
     /// [`Self::pre_activations`]).
     ///
     /// # Errors
     /// Rows of another width.
     pub fn encode(&self, resid: &Tensor) -> Result<Tensor> {
-        let resid = self.checked(resid)?.detach();
+        let resid = self.norm.apply(&self.checked(resid)?.detach())?;
         let bias = Some(self.b_enc.clone());
         let pre = Linear::new(self.enc.clone(), bias, Orientation::OutIn).forward(&resid)?;
         let positive = pre.relu()?;
-        let passes = match &self.gate {
+        let (values, passes) = match &self.gate {
             Gate::Relu => return Ok(positive),
-            Gate::Jump(threshold) => pre.broadcast_gt(threshold)?,
-            Gate::TopK { k, rank_scale } => top_k(&pre.broadcast_mul(rank_scale)?, *k)?,
+            Gate::Jump(threshold) => (positive, pre.broadcast_gt(threshold)?),
+            Gate::TopK { k, rank_scale } => (positive, top_k(&pre.broadcast_mul(rank_scale)?, *k)?),
+            Gate::AbsTopK { k, rank_scale } => {
+                let passes = top_k(&pre.broadcast_mul(rank_scale)?.abs()?, *k)?;
+                (pre, passes)
+            }
         };
-        Ok((positive * passes.to_dtype(DType::F32)?)?)
+        Ok((values * passes.to_dtype(DType::F32)?)?)
     }
 
     /// Pre-activations `[n, latents.len()]`, f32; gradients flow to `resid` also where a latent is off.
@@ -113,7 +174,7 @@ impl Sae {
     /// # Errors
     /// A latent out of range, or rows of another width.
     pub fn pre_activations(&self, resid: &Tensor, latents: &[usize]) -> Result<Tensor> {
-        let resid = self.checked(resid)?;
+        let resid = self.norm.apply(&self.checked(resid)?)?;
         if let Some(latent) = latents.iter().find(|&&latent| latent >= self.d_sae()) {
             return Err(self.no_latent(*latent));
         }
@@ -123,7 +184,8 @@ impl Sae {
         Ok(Linear::new(self.enc.index_select(&index, 0)?, bias, Orientation::OutIn).forward(&resid)?)
     }
 
-    /// Reconstruction `[n, d_model]` of activations `[n, d_sae]`; gradients flow to `latents`.
+    /// Reconstruction `[n, d_model]` of activations `[n, d_sae]`; gradients flow to `latents`. Where rows are
+    /// normalised one by one ([`Self::norm`]), it is that of the normalised rows: see [`Self::reconstruct`].
     ///
     /// # Errors
     /// Rows of another width.
@@ -133,6 +195,14 @@ impl Sae {
         }
         let bias = Some(self.b_dec.clone());
         Ok(Linear::new(self.dec.clone(), bias, Orientation::InOut).forward(latents)?)
+    }
+
+    /// What it makes of `resid` `[n, d_model]`: encoded, decoded, and its normalisation undone.
+    ///
+    /// # Errors
+    /// Rows of another width.
+    pub fn reconstruct(&self, resid: &Tensor) -> Result<Tensor> {
+        self.norm.undo(&self.decode(&self.encode(resid)?)?, &self.checked(resid)?.detach())
     }
 
     /// Decoder row `[d_model]` of one latent, of unit length.
@@ -152,16 +222,65 @@ impl Sae {
     }
 
     fn checked(&self, resid: &Tensor) -> Result<Tensor> {
-        if resid.dims().len() != 2 || resid.dim(1)? != self.d_model() {
-            let (found, d) = (resid.dims(), self.d_model());
-            return Err(EngineError::BadRequest(format!("activations of shape {found:?}, not [n, {d}]")));
-        }
-        Ok(resid.to_dtype(DType::F32)?)
+        checked(resid, self.d_model())
     }
 
     fn no_latent(&self, latent: usize) -> EngineError {
-        EngineError::BadRequest(format!("latent {latent} is not among {}", self.d_sae()))
+        no_latent(latent, self.d_sae())
     }
+}
+
+impl Norm {
+    /// Rows `[n, d]` as the encoder takes them; gradients pass.
+    fn apply(self, rows: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::None => rows.clone(),
+            Self::Length => rows.broadcast_div(&self.spread(rows)?)?,
+            Self::Layer => rows.broadcast_sub(&rows.mean_keepdim(1)?)?.broadcast_div(&self.spread(rows)?)?,
+        })
+    }
+
+    /// Decoded rows in the scale of the rows that were encoded.
+    fn undo(self, decoded: &Tensor, rows: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::None => decoded.clone(),
+            Self::Length => decoded.broadcast_mul(&self.spread(rows)?)?,
+            // Without the small number that keeps the division from failing, as the library does it.
+            Self::Layer => {
+                let spread = (self.spread(rows)? - LAYER_NORM_EPS)?;
+                decoded.broadcast_mul(&spread)?.broadcast_add(&rows.mean_keepdim(1)?)?
+            }
+        })
+    }
+
+    /// What each row is divided by, `[n, 1]`.
+    fn spread(self, rows: &Tensor) -> Result<Tensor> {
+        let d = rows.dim(1)?;
+        let size = |rows: &Tensor| rows.sqr()?.sum_keepdim(1);
+        Ok(match self {
+            Self::None => Tensor::ones((rows.dim(0)?, 1), rows.dtype(), rows.device())?,
+            Self::Length => (size(rows)? / d as f64)?.sqrt()?,
+            Self::Layer => {
+                let centred = rows.broadcast_sub(&rows.mean_keepdim(1)?)?;
+                ((size(&centred)? / d.saturating_sub(1).max(1) as f64)?.sqrt()? + LAYER_NORM_EPS)?
+            }
+        })
+    }
+}
+
+/// Added to the standard deviation.
+const LAYER_NORM_EPS: f64 = 1e-5;
+
+fn checked(resid: &Tensor, d_model: usize) -> Result<Tensor> {
+    if resid.dims().len() != 2 || resid.dim(1)? != d_model {
+        let found = resid.dims();
+        return Err(EngineError::BadRequest(format!("activations of shape {found:?}, not [n, {d_model}]")));
+    }
+    Ok(resid.to_dtype(DType::F32)?)
+}
+
+fn no_latent(latent: usize, d_sae: usize) -> EngineError {
+    EngineError::BadRequest(format!("latent {latent} is not among {d_sae}"))
 }
 
 /// 1 for the `k` largest values of each row (the first of equal ones), 0 elsewhere.
@@ -177,136 +296,6 @@ fn top_k(rank: &Tensor, k: usize) -> Result<Tensor> {
         order[..k].iter().for_each(|&latent| row[latent] = 1.0);
     }
     Ok(Tensor::new(rows, rank.device())?)
-}
-
-/// Name of the weight file.
-const WEIGHTS: &str = "sae_weights.safetensors";
-
-/// `cfg.json` as it is.
-fn config(path: &Path) -> Result<Value> {
-    let bad = |reason: String| EngineError::BadFile { path: path.to_owned(), reason };
-    serde_json::from_str(&text(path, "the SAE's configuration")?)
-        .map_err(|error| bad(format!("it is not JSON: {error}")))
-}
-
-/// The weight file with `d_in` and `d_sae`.
-fn open_weights(dir: &Path) -> Result<(TensorFile, usize, usize)> {
-    let path = dir.join(WEIGHTS);
-    if !path.is_file() {
-        return Err(EngineError::MissingFile { what: "the SAE's weights", path });
-    }
-    let file = TensorFile::open(&path)?;
-    let shape = file.shape("W_enc").and_then(|shape| <[usize; 2]>::try_from(shape).ok());
-    match shape {
-        Some([d_in, d_sae]) => Ok((file, d_in, d_sae)),
-        None => Err(EngineError::BadFile { path, reason: "it holds no matrix W_enc".to_owned() }),
-    }
-}
-
-enum Kind {
-    Relu,
-    Jump,
-    TopK { k: usize, by_written_length: bool },
-}
-
-/// A key in either form of `cfg.json`: newer files nest some under `metadata`.
-fn field<'a>(cfg: &'a Value, key: &str) -> &'a Value {
-    if cfg[key].is_null() { &cfg["metadata"][key] } else { &cfg[key] }
-}
-
-fn site(cfg: &Value) -> std::result::Result<Site, String> {
-    let name = match field(cfg, "hook_name") {
-        Value::Null => field(cfg, "hook_point"),
-        name => name,
-    };
-    let name = name.as_str().ok_or("it does not say where the SAE reads (`hook_name`)")?;
-    let parse = |name: &str| name.parse::<Site>().map_err(|error| error.to_string());
-    // The input of block b + 1 is the output of block b.
-    let before = name.strip_prefix("blocks.").and_then(|rest| rest.strip_suffix(".hook_resid_pre"));
-    match before.and_then(|block| block.parse::<usize>().ok()) {
-        Some(block) if block > 0 => Ok(Site::ResidPost(block - 1)),
-        _ => parse(name),
-    }
-}
-
-fn kind(cfg: &Value) -> std::result::Result<Kind, String> {
-    match &cfg["normalize_activations"] {
-        Value::Null | Value::Bool(false) => {}
-        // The constant of the second is folded into the weights when an SAE is saved for use.
-        Value::String(name) if name == "none" || name == "expected_average_only_in" => {}
-        other => return Err(format!("normalisation {other} is not supported")),
-    }
-    let activation = cfg["activation_fn_str"].as_str().or_else(|| cfg["activation_fn"].as_str()).unwrap_or("relu");
-    let architecture = match cfg["architecture"].as_str().unwrap_or("standard") {
-        "standard" if activation == "topk" => "topk",
-        "standard" if activation != "relu" => return Err(format!("activation `{activation}` is not supported")),
-        name => name,
-    };
-    match architecture {
-        "standard" => Ok(Kind::Relu),
-        "jumprelu" => Ok(Kind::Jump),
-        "topk" => {
-            let k = cfg["k"].as_u64().or_else(|| cfg["activation_fn_kwargs"]["k"].as_u64());
-            let by_written_length = cfg["rescale_acts_by_decoder_norm"].as_bool().unwrap_or(false);
-            Ok(Kind::TopK { k: k.ok_or("it does not give `k`")? as usize, by_written_length })
-        }
-        other => Err(format!("architecture `{other}` is not supported")),
-    }
-}
-
-/// The file's own numbers; `enc` already turned to `[d_sae, d_in]`.
-struct Stored {
-    enc: Vec<f32>,
-    b_enc: Vec<f32>,
-    dec: Vec<f32>,
-    b_dec: Vec<f32>,
-    threshold: Vec<f32>,
-}
-
-impl Stored {
-    fn folded(mut self, kind: &Kind, subtract_b_dec: bool, site: Site, device: &Device) -> Result<Sae> {
-        let (d_in, d_sae) = (self.b_dec.len(), self.b_enc.len());
-        let mut dec_norms = Vec::with_capacity(d_sae);
-        for latent in 0..d_sae {
-            let (enc, dec) = (&mut self.enc[latent * d_in..][..d_in], &mut self.dec[latent * d_in..][..d_in]);
-            if subtract_b_dec {
-                let fold = |(w, b): (&f32, &f32)| f64::from(*w) * f64::from(*b);
-                self.b_enc[latent] -= enc.iter().zip(&self.b_dec).map(fold).sum::<f64>() as f32;
-            }
-            let norm = dec.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>().sqrt() as f32;
-            dec_norms.push(norm);
-            if norm > 0.0 {
-                for w in dec {
-                    *w /= norm;
-                }
-            }
-            for w in enc {
-                *w *= norm;
-            }
-            self.b_enc[latent] *= norm;
-            if let Some(threshold) = self.threshold.get_mut(latent) {
-                *threshold *= norm;
-            }
-        }
-        let gate = match *kind {
-            Kind::Relu => Gate::Relu,
-            Kind::Jump => Gate::Jump(Tensor::from_vec(self.threshold, (1, d_sae), device)?),
-            Kind::TopK { k, by_written_length } => {
-                let scale = |&norm: &f32| if by_written_length || norm == 0.0 { 1.0 } else { 1.0 / norm };
-                let rank_scale: Vec<f32> = dec_norms.iter().map(scale).collect();
-                Gate::TopK { k, rank_scale: Tensor::from_vec(rank_scale, (1, d_sae), device)? }
-            }
-        };
-        Ok(Sae {
-            site,
-            gate,
-            enc: Tensor::from_vec(self.enc, (d_sae, d_in), device)?,
-            b_enc: Tensor::from_vec(self.b_enc, d_sae, device)?,
-            dec: Tensor::from_vec(self.dec, (d_sae, d_in), device)?,
-            b_dec: Tensor::from_vec(self.b_dec, d_in, device)?,
-            dec_norms,
-        })
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! at a time, so that a model of 988 MB in bf16 loads in 1.4 s and never takes more than 20 MB beside its weights; and
 //! all but the embedding are rearranged for speed ([`crate::keep`]), so they could not be used in place.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -155,8 +156,19 @@ impl TensorFile {
         self.metadata.offset_keys()
     }
 
-    /// Shape of a tensor.
-    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.metadata.info(name).map(|info| info.shape.as_slice())
+    /// Each tensor: name, number format, shape, and from which byte of the file to which its values are.
+    pub(crate) fn table(&self) -> Vec<(String, Dtype, Vec<usize>, [u64; 2])> {
+        let row = |name: String| {
+            let info = self.metadata.info(&name)?;
+            let (from, to) = info.data_offsets;
+            let place = [from, to].map(|offset| self.start.saturating_add(offset as u64));
+            Some((name, info.dtype, info.shape.clone(), place))
+        };
+        self.metadata.offset_keys().into_iter().filter_map(row).collect()
+    }
+
+    /// The further facts that its header carries.
+    pub(crate) fn facts(&self) -> BTreeMap<String, String> {
+        self.metadata.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }

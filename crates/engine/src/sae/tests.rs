@@ -7,6 +7,10 @@ use tiller_protocol::site::Site;
 use super::Sae;
 use crate::testing::{close, noise};
 
+mod file;
+mod golden;
+mod hostile;
+
 const D: usize = 6;
 const F: usize = 10;
 
@@ -129,9 +133,11 @@ fn facts_are_those_of_the_loaded_sae_and_a_lying_configuration_is_found_out() {
 fn what_cannot_be_computed_is_refused_with_its_name() {
     let dir = tempfile::tempdir().unwrap();
     for (more, word) in [
-        (r#""architecture":"gated""#, "gated"),
+        (r#""architecture":"matching_pursuit""#, "matching_pursuit"),
+        (r#""architecture":"jumprelu_transcoder""#, "a transcoder (it says `jumprelu_transcoder`)"),
         (r#""architecture":"topk""#, "`k`"),
-        (r#""normalize_activations":"layer_norm""#, "layer_norm"),
+        (r#""architecture":"topk","k":11"#, "11"),
+        (r#""normalize_activations":"covariance_whitening""#, "covariance_whitening"),
         (r#""activation_fn_str":"tanh""#, "tanh"),
     ] {
         let cfg = format!(r#"{{"hook_name":"blocks.3.hook_resid_post",{more}}}"#);
