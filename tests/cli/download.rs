@@ -52,6 +52,18 @@ impl Desk {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("starting the binary")
     }
 
+    /// Paths and states of what the library lists from the hub.
+    fn listed(&self) -> Result<Vec<(String, String)>> {
+        let mut command = Command::new(binary::path()?);
+        command.arg("--workspace").arg(self.folder.path().join("workspace"));
+        command.args(["--json", "--offline", "model", "installed"]).env("HF_HOME", self.folder.path());
+        let output = command.env_remove("HF_HUB_CACHE").output().context("running the binary")?;
+        let told = document(&output)?;
+        let assets = told["assets"].as_array().with_context(|| format!("no assets: {told}"))?;
+        let from_hub = assets.iter().filter(|asset| !asset["origin"]["Hub"].is_null());
+        Ok(from_hub.map(|asset| (asset["path"].to_string(), asset["state"].to_string())).collect())
+    }
+
     /// Waits until bytes of the weights have come in.
     fn wait_for_bytes(&self) -> Result<()> {
         let blobs = self.folder.path().join("hub/models--tiny--qwen3/blobs");
@@ -118,6 +130,21 @@ fn a_model_is_downloaded_and_opens() -> Result<()> {
 }
 
 #[test]
+fn a_folder_that_was_named_becomes_one_of_the_librarys() -> Result<()> {
+    let desk = Desk::new()?;
+    let disk = desk.folder.path().join("another disk");
+    let output = desk.run(&[ID, "--folder", &disk.to_string_lossy()])?;
+    assert_whole(&output)?;
+    let listed = desk.listed()?;
+    let is_there = |(path, state): &(String, String)| path.contains("another disk") && state.contains("Ready");
+    assert!(listed.len() == 1 && listed.iter().all(is_there), "{listed:?}");
+    // Once more changes nothing.
+    assert_whole(&desk.run(&[ID, "--folder", &disk.to_string_lossy()])?)?;
+    assert_eq!(desk.listed()?, listed);
+    Ok(())
+}
+
+#[test]
 fn a_killed_download_goes_on_where_it_was() -> Result<()> {
     let desk = Desk::new()?;
     desk.server.set_rate(Some(20_000));
@@ -128,6 +155,8 @@ fn a_killed_download_goes_on_where_it_was() -> Result<()> {
     let snapshots = desk.folder.path().join("hub/models--tiny--qwen3/snapshots");
     let shown = std::fs::read_dir(snapshots).into_iter().flatten().flatten();
     assert!(shown.flat_map(|commit| std::fs::read_dir(commit.path())).flatten().count() == 0, "no part is shown");
+    let listed = desk.listed()?;
+    assert!(matches!(listed.as_slice(), [(_, state)] if state.contains("Incomplete")), "{listed:?}");
     desk.server.set_rate(None);
     assert_whole(&desk.run(&[ID])?)
 }

@@ -1,6 +1,7 @@
 //! `tiller model download`: what a repository offers, and getting it.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -68,7 +69,7 @@ pub struct DownloadResult {
 /// # Errors
 /// Whatever keeps the hub from telling.
 pub fn model_offers(global: &Global, options: &DownloadOptions) -> Result<HubListing, Problem> {
-    let (net, folder) = prepare(global, options)?;
+    let (net, folder, _) = prepare(global, options)?;
     let hub = net.hub()?;
     let offer = ask(global, &hub, &options.repo)?;
     Ok(offer.tell(&folder))
@@ -79,7 +80,7 @@ pub fn model_offers(global: &Global, options: &DownloadOptions) -> Result<HubLis
 /// # Errors
 /// Whatever keeps the hub from handing it out, a model that Tiller would not run, an unclear choice, a full disk.
 pub fn model_download(global: &Global, options: &DownloadOptions) -> Result<DownloadResult, Problem> {
-    let (net, folder) = prepare(global, options)?;
+    let (net, folder, installed) = prepare(global, options)?;
     let hub = net.hub()?;
     let offer = ask(global, &hub, &options.repo)?;
     if let Some(problem) = offer.obstacle.or(offer.locked) {
@@ -95,6 +96,9 @@ pub fn model_download(global: &Global, options: &DownloadOptions) -> Result<Down
     let plan = downloads::pick(offer.listing, &offer.selection, &choice)?;
     let total_bytes = plan.listing.files.iter().map(|file| file.bytes).sum();
     let present_bytes = downloads::present_bytes(&plan, &folder);
+    if options.folder.is_some() {
+        keep_in_library(&installed, &folder)?;
+    }
     let mut done_bytes = present_bytes;
     let mut report = Report::new(global, &plan);
     let ended = stoppable(&global.watch, |stop| {
@@ -124,7 +128,7 @@ pub fn model_download(global: &Global, options: &DownloadOptions) -> Result<Down
 }
 
 /// The hub, and the folder that downloads go to.
-fn prepare(global: &Global, options: &DownloadOptions) -> Result<(Net, PathBuf), Problem> {
+fn prepare(global: &Global, options: &DownloadOptions) -> Result<(Net, PathBuf, Installed), Problem> {
     let workspace = Workspace::read_only(global.workspace.as_deref())?;
     let net = Net::new(&global.hub, workspace.load_settings().0.offline);
     let installed = Installed::new(&workspace, global.hub.cache.clone(), None);
@@ -132,7 +136,17 @@ fn prepare(global: &Global, options: &DownloadOptions) -> Result<(Net, PathBuf),
     if installed.is_away(&folder) {
         return Err(problem::no_storage_folder(&folder));
     }
-    Ok((net, folder))
+    Ok((net, folder, installed))
+}
+
+/// Has the library list what is downloaded into a folder, also while it is unfinished.
+fn keep_in_library(installed: &Installed, folder: &Path) -> Result<(), Problem> {
+    fs::create_dir_all(folder).map_err(|error| problem::write_failed(folder, &error))?;
+    // One that is known, or lies in one that is, needs no adding.
+    if let Err(problem) = installed.add_folder(folder) {
+        log::debug!("{problem}");
+    }
+    Ok(())
 }
 
 fn ask(global: &Global, hub: &Arc<Hub>, repo: &RepoRef) -> Result<Offer, Problem> {

@@ -53,7 +53,8 @@ impl Walk {
         for name in &listing.folders {
             let is_hidden = name.starts_with('.');
             let is_other_layout = name.starts_with("models--");
-            if !is_hidden && !(is_other_layout && depth == 0) {
+            let is_listed_otherwise = is_other_layout && depth == 0;
+            if !is_hidden && !is_listed_otherwise {
                 let path = dir.join(name);
                 // Of a cache further down not everything is a link, but what its links lead to may be shared.
                 let leads_out = path.is_symlink() || is_other_layout;

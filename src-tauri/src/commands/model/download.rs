@@ -20,7 +20,7 @@ pub(crate) struct DownloadArgs {
     #[arg(long, value_name = "NAME")]
     choice: Option<String>,
 
-    /// Into which folder; the library lists what is in it once it is added as a storage folder [default: the one that
+    /// Into which folder, which becomes one of the library's storage folders [default: the one that
     /// the window downloads to, else the cache of the hub's tools].
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
