@@ -9,9 +9,9 @@ use super::{Control, Job};
 use crate::error::HubError;
 use crate::store::{self, Blobs};
 
-/// Bytes taken from a connection at a time: few enough to stay in the processor's nearest cache on their way to the disk
+/// Bytes taken from a connection at a time: few enough to stay in the processor's caches on their way to the disk
 /// and to the checker.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = 256 << 10;
 
 /// How often a lock that another program holds is tried.
 const LOCK_TICK: Duration = Duration::from_millis(200);
