@@ -8,7 +8,7 @@
 //! Threads: [`Settings::connections`] workers, one checker, and the caller's, which reports and writes the notes.
 //! Memory: a few megabytes, whatever the files' sizes.
 //!
-//! Reading order: [`fetch`], `board` (who does what), `worker`, `checker`, `part`, `journal`, `relay`.
+//! Reading order: [`fetch`], `board` (who does what), `worker`, `checker`, `part`, `journal`.
 
 mod board;
 mod checker;
@@ -16,7 +16,6 @@ pub(crate) mod journal;
 mod part;
 mod ranges;
 mod rate;
-mod relay;
 mod worker;
 
 use std::fs;

@@ -32,7 +32,7 @@ use crate::stop::Stop;
 const MAX_REDIRECTS: u32 = 10;
 
 /// Bytes that one connection reads at a time.
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 1 << 20;
 
 /// Connections to one host that are kept for the next request.
 const MAX_IDLE: usize = 8;

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use super::Settings;
 use super::part::Part;
 use super::ranges::Ranges;
-use super::relay::Relay;
 use crate::error::HubError;
 use crate::listing::RemoteFile;
 use crate::retry::Retry;
@@ -104,7 +103,6 @@ pub(super) struct Board {
     changed: Condvar,
     /// A file's beginning has grown.
     grew: Condvar,
-    pub(super) relay: Relay,
     settings: Settings,
     retry: Retry,
 }
@@ -136,7 +134,7 @@ impl Board {
             wanted: None,
         };
         let (changed, grew) = (Condvar::new(), Condvar::new());
-        Self { inner: Mutex::new(inner), changed, grew, relay: Relay::default(), settings, retry }
+        Self { inner: Mutex::new(inner), changed, grew, settings, retry }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {

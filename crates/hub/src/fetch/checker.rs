@@ -1,7 +1,8 @@
 //! Reads each file along while it comes in, and puts it in its place once its checksum agrees.
 //!
-//! It follows the bytes that are there without a gap from the file's beginning: those that a connection hands over, else
-//! those in the file, which the system still has in its memory. After a resumption the part on the disk is read first.
+//! It follows the bytes that are there without a gap from the file's beginning and reads them from the file: the system
+//! still has them in its memory, and connection and checker need not wait for each other. (Handing buffers over from one
+//! to the other was a fifth slower.) After a resumption the part on the disk is read first.
 
 use super::board::{Board, Stage};
 use super::part::Part;
@@ -10,11 +11,11 @@ use crate::error::HubError;
 use crate::listing::Sum;
 use crate::sums::Summing;
 
-/// Bytes read at a time.
-const BUFFER: usize = 1 << 20;
+/// Bytes read at a time: few enough to stay in the processor's caches.
+const BUFFER: usize = 256 << 10;
 
 /// Fewer bytes than this are not worth waking up for, unless they are the last.
-const BATCH: u64 = 1 << 20;
+const BATCH: u64 = 8 << 20;
 
 /// Files that arrived wrong so many times are given up.
 const MAX_WRONG: u32 = 2;
@@ -88,21 +89,15 @@ fn sum(
     let mut at = 0;
     while at < file.bytes {
         control.stop.check()?;
-        let handed = board.relay.take(idx, at);
-        let there = if handed.is_empty() { board.lock().files[idx].done.prefix() } else { at };
-        if there > at {
-            let want = buffer.len().min((there - at) as usize);
-            let n = part.read_at(&mut buffer[..want], at)?;
-            summing.update(&buffer[..n]);
-            at += n as u64;
-        } else if handed.is_empty() {
+        let there = board.lock().files[idx].done.prefix();
+        if there == at {
             grown(board, control, idx, at)?;
+            continue;
         }
-        for (bytes, n) in handed {
-            summing.update(&bytes[..n]);
-            at += n as u64;
-            board.relay.give_back(bytes);
-        }
+        let want = buffer.len().min((there - at) as usize);
+        let n = part.read_at(&mut buffer[..want], at)?;
+        summing.update(&buffer[..n]);
+        at += n as u64;
     }
     Ok(summing.finish())
 }

@@ -9,9 +9,8 @@ use super::{Control, Job};
 use crate::error::HubError;
 use crate::store::{self, Blobs};
 
-/// Bytes taken from a connection at a time: few enough to stay in the processor's caches on their way to the disk
-/// and to the checker.
-const BUFFER: usize = 256 << 10;
+/// Bytes taken from a connection at a time.
+const BUFFER: usize = 1 << 20;
 
 /// How often a lock that another program holds is tried.
 const LOCK_TICK: Duration = Duration::from_millis(200);
@@ -74,7 +73,7 @@ struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    fn fetch(&mut self, job: &Job<'_>, control: &Control, buffer: &mut Vec<u8>) -> Result<(), HubError> {
+    fn fetch(&mut self, job: &Job<'_>, control: &Control, buffer: &mut [u8]) -> Result<(), HubError> {
         let file = &job.files[self.idx];
         let is_all = self.rest == (0..file.bytes);
         let range = (!self.is_stream && !is_all).then(|| self.rest.clone());
@@ -99,7 +98,7 @@ impl Piece<'_> {
             let is_there = self.board.lock().files[self.idx].done.contains(&came);
             if !is_there {
                 self.part.write_at(&buffer[..n], came.start)?;
-                self.board.relay.offer(self.idx, came.start, buffer, n);
+
                 if !self.board.wrote(self.idx, came.clone()) {
                     return Ok(());
                 }
