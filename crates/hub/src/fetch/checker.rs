@@ -1,8 +1,8 @@
 //! Reads each file along while it comes in, and puts it in its place once its checksum agrees.
 //!
 //! It follows the bytes that are there without a gap from the file's beginning and reads them from the file: the system
-//! still has them in its memory, and connection and checker need not wait for each other. (Handing buffers over from one
-//! to the other was a fifth slower.) After a resumption the part on the disk is read first.
+//! still has them in its memory, and connection and checker need not wait for each other. After a resumption the part
+//! on the disk is read first.
 
 use super::board::{Board, Stage};
 use super::part::Part;
