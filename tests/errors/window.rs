@@ -9,7 +9,7 @@ use tiller_protocol::message::{Command, Event, JobId};
 use tiller_protocol::model::{LoadOptions, ModelSource};
 use tiller_protocol::persona::Placement;
 use tiller_protocol::settings::AppSettings;
-use tiller_protocol::steering::{ExtractMethod, Positions, Steering, SteeringRow, VectorId};
+use tiller_protocol::steering::{ExtractMethod, Positions, RowSource, Steering, SteeringRow, VectorId};
 
 use super::assert_told;
 use super::checkpoints::{copy, faults, fixture};
@@ -114,7 +114,7 @@ fn a_missing_vector_is_told() -> Result<()> {
     let mut desk = Desk::open(workspace.path())?;
     desk.load(tiny())?;
     let row = SteeringRow {
-        vector: VectorId("gone-0000".to_owned()),
+        source: RowSource::Vector(VectorId("gone-0000".to_owned())),
         label: "Gone".to_owned(),
         block: 1,
         strength: 0.5,

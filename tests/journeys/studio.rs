@@ -8,7 +8,7 @@ use tiller_protocol::chat::{EndReason, Role, Sampling, Side, Turn};
 use tiller_protocol::discovery::{DiscoverySettings, FrontPoint, RunResult};
 use tiller_protocol::message::{Command, Event};
 use tiller_protocol::model::ModelSource;
-use tiller_protocol::steering::{ExtractMethod, Positions, Steering, SteeringRow, VectorInfo};
+use tiller_protocol::steering::{ExtractMethod, Positions, RowSource, Steering, SteeringRow, VectorInfo};
 
 use tiller_tests::desk::Desk;
 
@@ -42,7 +42,7 @@ fn extract(desk: &mut Desk) -> Result<VectorInfo> {
 
 fn row(vector: &VectorInfo, strength: f64) -> Steering {
     let row = SteeringRow {
-        vector: vector.id.clone(),
+        source: RowSource::Vector(vector.id.clone()),
         label: vector.name.clone(),
         block: vector.recommended_block,
         strength,

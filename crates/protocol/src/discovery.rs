@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::{Behaviour, Condition};
+use crate::feature::FeatureWeight;
 use crate::persona::Placement;
 use crate::steering::VectorId;
 
@@ -111,6 +112,8 @@ pub struct DiscoverySettings {
     pub n_contexts: usize,
     /// SAE latents kept (SAEGA).
     pub n_latents: usize,
+    /// The latents to climb (SAEGA), all of one opened SAE, in place of those that the persona's pairs pick.
+    pub features: Vec<FeatureWeight>,
     /// Personas whose directions are projected out of the target first.
     pub project_out: Vec<String>,
     /// Only ASCII tokens.
@@ -154,6 +157,7 @@ impl Default for DiscoverySettings {
             restart_max_mult: 2.0,
             n_contexts: 8,
             n_latents: 10,
+            features: Vec::new(),
             project_out: Vec::new(),
             ascii_only: true,
             whole_words: true,

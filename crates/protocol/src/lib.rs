@@ -4,13 +4,15 @@
 //! another machine. This crate knows nothing of tensors, widgets, disk or threads.
 //!
 //! Reading order: [`problem`] (how failures are told), [`site`] and [`model`] (what is steered), [`asset`] (where its
-//! files are), [`persona`] and [`steering`] (with what), [`discovery`] and [`evaluation`] (the search and its judgement), [`chat`], and last
-//! [`message`], the commands and events themselves.
+//! files are), [`persona`] and [`steering`] (with what), [`feature`] (the latents of a sparse autoencoder),
+//! [`discovery`] and [`evaluation`] (the search and its judgement), [`chat`], and last [`message`], the commands and
+//! events themselves.
 
 pub mod asset;
 pub mod chat;
 pub mod discovery;
 pub mod evaluation;
+pub mod feature;
 pub mod message;
 pub mod model;
 pub mod persona;

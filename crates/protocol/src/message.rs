@@ -14,6 +14,10 @@ use crate::asset::{
 use crate::chat::{EndReason, Sampling, Side, Turn};
 use crate::discovery::{DiscoveryProgress, DiscoverySettings, RunResult};
 use crate::evaluation::Condition;
+use crate::feature::{
+    FeatureCard, FeatureProbe, FeatureRef, FeatureResults, FeatureRow, FeatureSearch, FeatureTrouble, ImportOptions,
+    ImportReport, OpenOptions, SaeId, SaeInfo, ScanSettings, TrainPoint, TrainSettings,
+};
 use crate::model::{LoadOptions, ModelCheck, ModelInfo, ModelSource};
 use crate::persona::{PersonaSummary, Placement};
 use crate::problem::Problem;
@@ -170,6 +174,136 @@ pub enum Command {
     ChooseFolder(PathBuf),
     /// Keep this token in the keyring and use it; an empty one forgets what is kept (answered by [`Event::Token`]).
     SetToken(Secret),
+    /// List the SAEs that were opened (answered by [`Event::Saes`]). Needs no job.
+    ListSaes,
+    /// Convert an SAE, if that was not done yet, and make its features known (answered by [`Event::SaeOpened`]). Runs
+    /// beside the engine's jobs.
+    OpenSae {
+        /// Job.
+        job: JobId,
+        /// A file or folder in any published form.
+        path: PathBuf,
+        /// How.
+        options: OpenOptions,
+    },
+    /// Delete an opened SAE's converted file with its index: labels, notes, bookmarks, examples. The published file stays.
+    RemoveSae(SaeId),
+    /// Let an opened SAE read another block from now on.
+    MoveSae {
+        /// Which one.
+        sae: SaeId,
+        /// Block, 0-based.
+        block: usize,
+    },
+    /// Try an opened SAE on the loaded model (answered by [`Event::SaeTested`]).
+    TestSae {
+        /// Job.
+        job: JobId,
+        /// Which one.
+        sae: SaeId,
+    },
+    /// Search features (answered by [`Event::FeaturesFound`]). Runs beside the engine's jobs, unless the query needs the
+    /// model ([`crate::feature::FeatureQuery::needs_model`]). A newer search stops an older one.
+    SearchFeatures {
+        /// Job.
+        job: JobId,
+        /// For what.
+        search: Box<FeatureSearch>,
+    },
+    /// Rows of the table that are in sight (answered by [`Event::FeatureRows`]). Needs no job.
+    FeatureRows {
+        /// Which SAE.
+        sae: SaeId,
+        /// Which features.
+        latents: Vec<u32>,
+    },
+    /// All that is known of a feature (answered by [`Event::FeatureCard`]). Needs no job.
+    OpenFeature(FeatureRef),
+    /// A feature on a text (answered by [`Event::FeatureProbed`]).
+    ProbeFeature {
+        /// Job.
+        job: JobId,
+        /// Which feature.
+        feature: FeatureRef,
+        /// The text.
+        text: String,
+    },
+    /// Bookmark features, or take their bookmarks away (answered by [`Event::FeaturesChanged`]).
+    SetBookmark {
+        /// Which SAE.
+        sae: SaeId,
+        /// Which features.
+        latents: Vec<u32>,
+        /// Whether they are to be bookmarked.
+        on: bool,
+    },
+    /// Replace the note on a feature; an empty one is none (answered by [`Event::FeaturesChanged`]).
+    SetNote {
+        /// Which feature.
+        feature: FeatureRef,
+        /// The whole note.
+        text: String,
+    },
+    /// Give a feature a label of the user's own (answered by [`Event::FeaturesChanged`]).
+    AddLabel {
+        /// Which feature.
+        feature: FeatureRef,
+        /// Its text.
+        text: String,
+    },
+    /// Take a label away (answered by [`Event::FeaturesChanged`]).
+    RemoveLabel {
+        /// Which feature.
+        feature: FeatureRef,
+        /// Number of the label.
+        label: i64,
+    },
+    /// Read labels, statistics or examples from a file or folder (answered by [`Event::FeaturesImported`]). Runs beside
+    /// the engine's jobs.
+    ImportFeatures {
+        /// Job.
+        job: JobId,
+        /// Which SAE.
+        sae: SaeId,
+        /// What to read.
+        path: PathBuf,
+        /// How.
+        options: ImportOptions,
+    },
+    /// Run the model over texts and note what each feature fires on (answered by [`Event::FeaturesScanned`], partial
+    /// results by [`Event::FeaturesChanged`]).
+    ScanFeatures {
+        /// Job.
+        job: JobId,
+        /// Which SAE.
+        sae: SaeId,
+        /// Over what.
+        settings: ScanSettings,
+    },
+    /// Let the loaded model write labels from the examples (answered by [`Event::FeaturesLabelled`]).
+    LabelFeatures {
+        /// Job.
+        job: JobId,
+        /// Which SAE.
+        sae: SaeId,
+        /// Which features.
+        latents: Vec<u32>,
+    },
+    /// Train an SAE on the loaded model (told by [`Event::Training`], answered by [`Event::SaeTrained`]). A stopped
+    /// training can be gone on with.
+    TrainSae {
+        /// Job.
+        job: JobId,
+        /// How.
+        settings: Box<TrainSettings>,
+    },
+    /// Write a feature's decoder row as a vector to a file chosen by the user.
+    ExportFeature {
+        /// Which feature.
+        feature: FeatureRef,
+        /// Target file.
+        path: PathBuf,
+    },
 }
 
 /// A saved run as the list shows it.
@@ -357,6 +491,89 @@ pub enum Event {
     },
     /// Whether Tiller can sign in to the hub.
     Token(TokenState),
+    /// The SAEs that were opened, by name.
+    Saes(Vec<SaeInfo>),
+    /// An SAE was converted, or had been before, and can be searched.
+    SaeOpened {
+        /// Job.
+        job: JobId,
+        /// What it is.
+        info: Box<SaeInfo>,
+    },
+    /// An SAE was tried on the loaded model.
+    SaeTested {
+        /// Job.
+        job: JobId,
+        /// What is known of it now.
+        info: Box<SaeInfo>,
+    },
+    /// The answer to a search.
+    FeaturesFound {
+        /// Job.
+        job: JobId,
+        /// What was found.
+        results: Box<FeatureResults>,
+    },
+    /// Rows of the table.
+    FeatureRows {
+        /// Which SAE.
+        sae: SaeId,
+        /// The rows that were asked for, as far as there are such features.
+        rows: Vec<FeatureRow>,
+    },
+    /// All that is known of a feature, or why it is not known.
+    FeatureCard(Result<Box<FeatureCard>, FeatureTrouble>),
+    /// A feature on a text.
+    FeatureProbed {
+        /// Job.
+        job: JobId,
+        /// What it does there.
+        probe: Box<FeatureProbe>,
+    },
+    /// Labels, bookmarks, notes, statistics or examples of some features have changed: rows, cards and counts that were
+    /// sent before are out of date.
+    FeaturesChanged(SaeId),
+    /// A file of labels, statistics or examples was read.
+    FeaturesImported {
+        /// Job.
+        job: JobId,
+        /// Which SAE.
+        sae: SaeId,
+        /// What came of it.
+        report: Box<ImportReport>,
+    },
+    /// A scan came to its end.
+    FeaturesScanned {
+        /// Job.
+        job: JobId,
+        /// Which SAE.
+        sae: SaeId,
+        /// Tokens of the scan in all.
+        tokens: u64,
+    },
+    /// The model has written labels.
+    FeaturesLabelled {
+        /// Job.
+        job: JobId,
+        /// Which SAE.
+        sae: SaeId,
+        /// How many features got one.
+        n_labelled: usize,
+    },
+    /// New points of a training's plots.
+    Training {
+        /// Job.
+        job: JobId,
+        /// Points since the last report.
+        points: Vec<TrainPoint>,
+    },
+    /// A training came to its end; the SAE is saved and can be opened.
+    SaeTrained {
+        /// Job.
+        job: JobId,
+        /// Its folder.
+        path: PathBuf,
+    },
     /// Something ended well that needs one line, e.g. `Saved prompt.txt`.
     Notice(String),
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::feature::{FeatureOp, FeatureRef};
+
 /// Name of a vector in the workspace's vector library, e.g. `sycophancy-3f2a`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct VectorId(pub String);
@@ -47,16 +49,32 @@ pub enum ExtractMethod {
     MeanDifference,
 }
 
+/// What a row of the steering panel works with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowSource {
+    /// A vector of the library, which is added.
+    Vector(VectorId),
+    /// A feature of an opened SAE, at the block that the SAE reads.
+    Feature {
+        /// Which one.
+        feature: FeatureRef,
+        /// What is done with it.
+        op: FeatureOp,
+    },
+}
+
 /// One row of the steering panel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SteeringRow {
-    /// Vector of the library.
-    pub vector: VectorId,
+    /// What it works with.
+    pub source: RowSource,
     /// Name for people.
     pub label: String,
     /// Block (0-based) whose output is edited.
     pub block: usize,
-    /// Length of the added vector as a share of the median residual norm at that block; the sign is the direction.
+    /// Of a vector: its length as a share of the median residual norm at that block; the sign is the direction. Of a
+    /// feature: as its operator says ([`FeatureOp`]).
     pub strength: f64,
     /// Where it is added.
     pub positions: Positions,
@@ -64,7 +82,25 @@ pub struct SteeringRow {
     pub enabled: bool,
 }
 
-/// Everything that is added to the residual stream.
+impl SteeringRow {
+    /// The vector that it adds, if it is one.
+    pub fn vector(&self) -> Option<&VectorId> {
+        match &self.source {
+            RowSource::Vector(id) => Some(id),
+            RowSource::Feature { .. } => None,
+        }
+    }
+
+    /// The feature that it works with, if it is one.
+    pub fn feature(&self) -> Option<(&FeatureRef, FeatureOp)> {
+        match &self.source {
+            RowSource::Vector(_) => None,
+            RowSource::Feature { feature, op } => Some((feature, *op)),
+        }
+    }
+}
+
+/// Everything that is done to the residual stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Steering {
     /// Rows, applied in order.

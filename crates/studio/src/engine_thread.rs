@@ -175,10 +175,15 @@ fn edits(loaded: &Loaded, shared: &Shared, steering: Option<Steering>) -> Result
     }
     let edits = rows
         .iter()
-        .map(|row| steering::edit(row, &shared.workspace.vector(&row.vector)?, &loaded.info, loaded.device()))
+        .map(|row| steering::edit(row, &shared.workspace.vector(vector_of(row)?)?, &loaded.info, loaded.device()))
         .collect::<Result<_, _>>()?;
     let names: Vec<String> = rows.iter().map(|row| format!("{} {:+.2}", row.label, row.strength)).collect();
     Ok(vec![(names.join(", "), edits)])
+}
+
+/// The vector of a row.
+fn vector_of(row: &SteeringRow) -> Result<&tiller_protocol::steering::VectorId, Problem> {
+    row.vector().ok_or_else(|| problem::bad_input("only vectors can be measured", "Take the other rows out."))
 }
 
 /// What a panic says.

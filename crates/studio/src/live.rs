@@ -93,10 +93,13 @@ impl<'a> LiveEdits<'a> {
     }
 
     fn edit(&self, row: &SteeringRow, state: &mut State) -> Result<Edit, Problem> {
-        if !state.vectors.contains_key(&row.vector) {
-            state.vectors.insert(row.vector.clone(), self.workspace.vector(&row.vector)?);
+        let Some(vector) = row.vector() else {
+            return Err(crate::problem::bad_input("features cannot steer replies yet", "Switch the row off."));
+        };
+        if !state.vectors.contains_key(vector) {
+            state.vectors.insert(vector.clone(), self.workspace.vector(vector)?);
         }
-        steering::edit(row, &state.vectors[&row.vector], self.model, self.device)
+        steering::edit(row, &state.vectors[vector], self.model, self.device)
     }
 }
 

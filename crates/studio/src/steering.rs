@@ -79,7 +79,7 @@ pub(crate) fn scaled(
 #[cfg(test)]
 pub(crate) mod tests {
     use tiller_protocol::model::ModelSource;
-    use tiller_protocol::steering::VectorId;
+    use tiller_protocol::steering::{RowSource, VectorId};
 
     use super::*;
     use crate::vector_file::tests::example;
@@ -111,7 +111,7 @@ pub(crate) mod tests {
     /// A row of the panel.
     pub(crate) fn row(vector: &str, block: usize, strength: f64) -> SteeringRow {
         SteeringRow {
-            vector: VectorId(vector.to_owned()),
+            source: RowSource::Vector(VectorId(vector.to_owned())),
             label: vector.to_owned(),
             block,
             strength,

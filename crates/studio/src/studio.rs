@@ -324,6 +324,14 @@ impl Studio {
             }
             Command::Evaluate { job, persona, .. } => Some((*job, format!("Measuring {}", title_case(persona)))),
             Command::Say { job, .. } => Some((*job, "Replying".to_owned())),
+            Command::TestSae { job, .. } => Some((*job, "Trying the SAE on the model".to_owned())),
+            Command::SearchFeatures { job, search } if search.query.needs_model() => {
+                Some((*job, "Looking for what fires".to_owned()))
+            }
+            Command::ProbeFeature { job, .. } => Some((*job, "Reading the text".to_owned())),
+            Command::ScanFeatures { job, .. } => Some((*job, "Scanning texts for features".to_owned())),
+            Command::LabelFeatures { job, .. } => Some((*job, "Writing labels".to_owned())),
+            Command::TrainSae { job, .. } => Some((*job, "Training an SAE".to_owned())),
             Command::Refresh
             | Command::CheckModel(_)
             | Command::UnloadModel
@@ -350,7 +358,20 @@ impl Studio {
             | Command::AddFolder(_)
             | Command::ForgetFolder(_)
             | Command::ChooseFolder(_)
-            | Command::SetToken(_) => None,
+            | Command::SetToken(_)
+            | Command::ListSaes
+            | Command::OpenSae { .. }
+            | Command::RemoveSae(_)
+            | Command::MoveSae { .. }
+            | Command::SearchFeatures { .. }
+            | Command::FeatureRows { .. }
+            | Command::OpenFeature(_)
+            | Command::SetBookmark { .. }
+            | Command::SetNote { .. }
+            | Command::AddLabel { .. }
+            | Command::RemoveLabel { .. }
+            | Command::ImportFeatures { .. }
+            | Command::ExportFeature { .. } => None,
         }
     }
 }

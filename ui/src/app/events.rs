@@ -110,6 +110,19 @@ impl App {
                 shared.assets.token = state;
                 self.models.token_known(shared);
             }
+            Event::Saes(_)
+            | Event::SaeOpened { .. }
+            | Event::SaeTested { .. }
+            | Event::FeaturesFound { .. }
+            | Event::FeatureRows { .. }
+            | Event::FeatureCard(_)
+            | Event::FeatureProbed { .. }
+            | Event::FeaturesChanged(_)
+            | Event::FeaturesImported { .. }
+            | Event::FeaturesScanned { .. }
+            | Event::FeaturesLabelled { .. }
+            | Event::Training { .. }
+            | Event::SaeTrained { .. } => {}
             Event::Stopped { job } => self.ended(job, None),
             Event::Failed { job: Some(job), problem } => self.ended(job, Some(problem)),
             Event::Failed { job: None, problem } => shared.loose_problem = Some(problem),

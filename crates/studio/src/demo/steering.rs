@@ -156,7 +156,7 @@ fn zero_is_identical(order: &Order<'_>) -> Result<bool, Problem> {
         Ok(logits.into_iter().map(f32::to_bits).collect())
     };
     let row = tiller_protocol::steering::SteeringRow {
-        vector: tiller_protocol::steering::VectorId(String::new()),
+        source: tiller_protocol::steering::RowSource::Vector(tiller_protocol::steering::VectorId(String::new())),
         label: String::new(),
         block: 0,
         strength: 0.0,

@@ -12,7 +12,7 @@ use tiller_protocol::chat::{EndReason, Sampling, Side};
 use tiller_protocol::message::Command;
 use tiller_protocol::model::ModelSource;
 use tiller_protocol::persona::Placement;
-use tiller_protocol::steering::{Steering, SteeringRow, VectorId};
+use tiller_protocol::steering::{RowSource, Steering, SteeringRow, VectorId};
 
 use crate::jobs::Purpose;
 use crate::number::signed;
@@ -66,11 +66,11 @@ impl ChatPage {
     pub(crate) fn steer_with(&mut self, shared: &mut Shared, id: &VectorId) {
         let Some(vector) = shared.vector(id) else { return };
         self.persona = vector.persona.clone().or_else(|| self.persona.take());
-        if self.steering.rows.iter().any(|row| row.vector == *id) {
+        if self.steering.rows.iter().any(|row| row.vector() == Some(id)) {
             return;
         }
         self.steering.rows.push(SteeringRow {
-            vector: id.clone(),
+            source: RowSource::Vector(id.clone()),
             label: vector.name.clone(),
             block: vector.recommended_block,
             strength: FIRST_STRENGTH,
@@ -94,7 +94,7 @@ impl ChatPage {
     /// Forgets rows whose vector is no longer in the library.
     pub(crate) fn forget_missing_vectors(&mut self, shared: &mut Shared) {
         let before = self.steering.rows.len();
-        self.steering.rows.retain(|row| shared.vector(&row.vector).is_some());
+        self.steering.rows.retain(|row| row.vector().is_none_or(|id| shared.vector(id).is_some()));
         if self.steering.rows.len() != before {
             self.push_steering(shared);
         }
@@ -102,7 +102,9 @@ impl ChatPage {
 
     /// Tells the application the rows that mean something in the loaded model.
     fn push_steering(&self, shared: &mut Shared) {
-        let fits = |row: &&SteeringRow| shared.vector(&row.vector).is_some_and(|vector| shared.fits(vector));
+        let fits = |row: &&SteeringRow| {
+            row.vector().and_then(|id| shared.vector(id)).is_some_and(|vector| shared.fits(vector))
+        };
         let steering = Steering { rows: self.steering.rows.iter().filter(fits).cloned().collect() };
         shared.send(Command::SetSteering(steering));
     }

@@ -67,7 +67,7 @@ fn rows(ui: &mut Ui, shared: &Shared, page: &mut ChatPage) {
 /// Draws a row; true when it is to be removed.
 fn row_ui(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) -> bool {
     let mut remove = false;
-    let vector = shared.vector(&row.vector);
+    let vector = row.vector().and_then(|id| shared.vector(id));
     let fits = vector.is_none_or(|vector| shared.fits(vector));
     card::show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = space::XS;
@@ -78,7 +78,8 @@ fn row_ui(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) -> bool {
             let room = (ui.available_width() - theme::size::CONTROL - space::S).max(40.0);
             ui.scope(|ui| {
                 ui.set_max_width(room);
-                ui.add(egui::Label::new(theme::strong(&row.label)).truncate()).on_hover_text(&row.vector.0);
+                ui.add(egui::Label::new(theme::strong(&row.label)).truncate())
+                    .on_hover_text(row.vector().map_or("", |id| &id.0));
             });
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 remove = button::icon_only(ui, ICON_CLOSE, &format!("Remove {}", row.label)).clicked();
@@ -127,7 +128,7 @@ fn notes(ui: &mut Ui, shared: &Shared, row: &SteeringRow, fits: bool) {
             ui.label(theme::note(ui, "Likely to break the text").color(colours.warning));
         });
     }
-    let Some(vector) = shared.vector(&row.vector) else { return };
+    let Some(vector) = row.vector().and_then(|id| shared.vector(id)) else { return };
     let Some(block) = vector.blocks.iter().find(|block| block.block == row.block) else { return };
     let raw = row.strength * block.resid_norm;
     let times = raw / block.norm.max(f64::MIN_POSITIVE);
@@ -141,7 +142,7 @@ fn notes(ui: &mut Ui, shared: &Shared, row: &SteeringRow, fits: bool) {
 
 fn where_ui(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) {
     let blocks = shared.model.as_ref().map_or(row.block + 1, |model| model.n_layers);
-    let recommended = shared.vector(&row.vector).map(|vector| vector.recommended_block);
+    let recommended = row.vector().and_then(|id| shared.vector(id)).map(|vector| vector.recommended_block);
     ui.horizontal(|ui| {
         let options: Vec<(usize, String)> = (0..blocks)
             .map(|block| {
@@ -164,7 +165,7 @@ fn add(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
         .vectors
         .iter()
         .filter(|vector| shared.fits(vector))
-        .filter(|vector| page.steering.rows.iter().all(|row| row.vector != vector.id))
+        .filter(|vector| page.steering.rows.iter().all(|row| row.vector() != Some(&vector.id)))
         .map(|vector| (vector.id.clone(), vector.name.clone()))
         .collect();
     if offered.is_empty() && page.steering.rows.is_empty() {
