@@ -99,11 +99,11 @@ const RULES: [Rule; 9] = [
         not_direct: &["candle-core", "candle-nn", "candle-transformers", "tokenizers", "rusqlite", "hf-hub"],
         not_reached: &["webkit2gtk", "gtk", "wry"],
     },
-    // A server for tests, of the standard library.
+    // A server for tests, of the standard library and one system call.
     Rule {
         member: "tiller-hub-server",
         members: &[],
-        only: Some(&["serde_json", "sha1", "sha2"]),
+        only: Some(&["rustix", "serde_json", "sha1", "sha2"]),
         not_direct: &[],
         not_reached: &["tokio"],
     },

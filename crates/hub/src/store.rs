@@ -1,4 +1,5 @@
-//! The cache on disk that the hub's own tools and Tiller share, in the layout of Python's `huggingface_hub`.
+//! The cache on disk that the hub's own tools and Tiller share, in the layout of Python's `huggingface_hub` and of the
+//! crate `hf-hub`, which names its folders here.
 //!
 //! ```text
 //! ROOT/.locks/models--owner--name/SUM.lock
@@ -22,6 +23,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use hf_hub::{Cache, Repo};
 use tiller_protocol::asset::RepoRef;
 
 pub(crate) use self::link::{replace_with, write_whole};
@@ -77,7 +79,7 @@ impl Store {
             |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0', ':']);
         let parts: Vec<&str> = id.split('/').collect();
         let is_good = parts.len() <= 2 && parts.iter().all(|part| is_plain(part));
-        is_good.then(|| self.root.join(format!("{MODELS}{}", parts.join("--"))))
+        is_good.then(|| self.root.join(Repo::model(id.to_owned()).folder_name()))
     }
 
     /// The folder of a repository's files at the commit that a revision stands for on this machine: asked of the branch
@@ -91,7 +93,9 @@ impl Store {
             Some(commit) => commit.trim().to_owned(),
             None => revision.to_owned(),
         };
-        let snapshot = inside(&folder.join("snapshots"), &commit)?;
+        // Only a commit that leads nowhere else is asked for.
+        inside(&folder, &commit)?;
+        let snapshot = Cache::new(self.root.clone()).repo(Repo::model(repo.id.clone())).pointer_path(&commit);
         snapshot.is_dir().then_some(snapshot)
     }
 

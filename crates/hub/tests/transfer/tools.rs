@@ -53,6 +53,19 @@ fn other_tools_read_what_we_write() {
     }
 }
 
+/// Needs no Python: the hub's own crate finds each file, by the branch and by its name.
+#[test]
+fn hf_hub_finds_what_we_write() {
+    let place = Place::new();
+    place.fetch().unwrap();
+    let repo = hf_hub::Cache::new(place.root.path().to_owned()).repo(hf_hub::Repo::model(ID.to_owned()));
+    for (path, content, _) in contents() {
+        let found = repo.get(path).unwrap_or_else(|| panic!("{path} is not found"));
+        assert_eq!(fs::read(found).unwrap(), content, "{path}");
+    }
+    assert_eq!(repo.get("absent.json"), None);
+}
+
 #[test]
 fn other_tools_are_not_disturbed_by_half_a_download() {
     let place = Place::new();
