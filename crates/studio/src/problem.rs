@@ -7,6 +7,7 @@
 mod hub;
 mod installed;
 mod memory;
+mod sae;
 mod weights;
 
 use std::io;
@@ -24,6 +25,7 @@ pub(crate) use installed::{
     ships_with_tiller,
 };
 pub(crate) use memory::{amount, does_not_fit, no_room};
+pub(crate) use sae::{another_opening, converted_sae, no_room_to_convert, sae, unknown_sae};
 
 /// What to do when a calculation fails for a reason that Tiller did not foresee.
 const REPORT_IT: &str = "Try again. If it happens again, report it together with the cause above.";

@@ -13,6 +13,7 @@ use candle_core::{Device, Tensor};
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 use rayon::prelude::*;
+use tiller_protocol::site::Site;
 
 use super::convert::{Precision, latents_at_once};
 use super::description::{Description, Norm};
@@ -106,6 +107,13 @@ impl SaeFile {
         &self.about
     }
 
+    /// The same SAE, reading another place than its file says.
+    #[must_use]
+    pub fn moved_to(mut self, site: Site) -> Self {
+        self.about.site = site;
+        self
+    }
+
     /// Number format of its matrices.
     pub fn precision(&self) -> Precision {
         self.precision
@@ -114,6 +122,11 @@ impl SaeFile {
     /// Length of a latent's decoder row as its maker stored it; 0 marks a dead latent.
     pub fn decoder_norm(&self, latent: usize) -> Option<f32> {
         self.vectors.dec_norms.get(latent).copied()
+    }
+
+    /// Everything but the matrices.
+    pub(super) fn vectors(&self) -> &Vectors {
+        &self.vectors
     }
 
     /// The row `[d_model]` of one latent.

@@ -11,6 +11,7 @@
 //! personas/ID.toml, personas/ID/*.jsonl      the user's own personas
 //! vectors/ID/{vector.safetensors, vector.toml}
 //! runs/ID/{run.toml, candidates.jsonl, front.json, front.png, result.json}
+//! saes/ID/{sae.toml, sae.safetensors, features.db}   opened SAEs: facts, converted weights, labels and statistics
 //! trash/…                                    what was deleted last, for undo
 //! tiller.lock                                held by the window that works here
 //! ```
@@ -21,6 +22,7 @@ pub(crate) mod atomic;
 pub(crate) mod document;
 mod downloads;
 mod runs;
+mod saes;
 mod settings;
 mod vectors;
 
@@ -33,6 +35,7 @@ use crate::problem;
 
 pub(crate) use downloads::{KeptDownload, KeptPlan};
 pub(crate) use runs::RunFolder;
+pub(crate) use saes::UnfinishedSae;
 pub(crate) use vectors::StoredVector;
 
 /// A workspace folder.
