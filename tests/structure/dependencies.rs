@@ -21,7 +21,7 @@ struct Rule {
 
 const WINDOW: &[&str] = &["egui", "eframe", "winit", "tauri", "rfd", "wgpu"];
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     Rule {
         member: "tiller-protocol",
         members: &[],
@@ -69,9 +69,27 @@ const RULES: [Rule; 9] = [
         not_direct: &[],
         not_reached: &["candle-core", "tokenizers", "egui", "eframe", "winit", "tauri", "rfd", "tokio", "rusqlite"],
     },
+    // Files and numbers: it is opened where there is neither a model nor a window.
+    Rule {
+        member: "tiller-index",
+        members: &["tiller-protocol"],
+        only: Some(&[
+            "csv",
+            "flate2",
+            "half",
+            "rayon",
+            "rusqlite",
+            "safetensors",
+            "serde",
+            "serde_json",
+            "thiserror",
+        ]),
+        not_direct: &[],
+        not_reached: &["candle-core", "tokenizers", "egui", "eframe", "winit", "tauri", "ureq", "reqwest", "tokio"],
+    },
     Rule {
         member: "tiller-studio",
-        members: &["tiller-protocol", "tiller-engine", "tiller-discover", "tiller-hub"],
+        members: &["tiller-protocol", "tiller-engine", "tiller-discover", "tiller-hub", "tiller-index"],
         only: None,
         not_direct: &["ureq", "keyring"],
         not_reached: WINDOW,
@@ -116,6 +134,7 @@ const RULES: [Rule; 9] = [
             "tiller-discover",
             "tiller-hub",
             "tiller-hub-server",
+            "tiller-index",
             "tiller-studio",
             "tiller-ui",
         ],

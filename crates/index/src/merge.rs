@@ -1,0 +1,141 @@
+//! Merges what a scan has gathered into what is kept, and reads what is kept for display.
+
+use rayon::prelude::*;
+use rusqlite::{Connection, OptionalExtension as _};
+use tiller_protocol::feature::Histogram;
+
+use crate::error::Result;
+use crate::histogram::Stored;
+use crate::scan::{Gathered, SAMPLED, STRONGEST};
+use crate::store::Index;
+use crate::window::{Kept, Window, pack, unpack};
+
+/// Features that are merged at a time.
+const CHUNK: usize = 2048;
+
+/// Examples that are shown of each decile.
+const PER_DECILE: usize = 2;
+
+/// A row as it is stored.
+type Row = (Option<String>, Option<Vec<u8>>);
+
+impl Index {
+    /// Activations above zero: as the scan saw them, or as they were imported.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub fn histogram(&self, latent: u32) -> Result<Option<Histogram>> {
+        self.read(|connection| {
+            for table in ["scanned", "imported"] {
+                if let Some((Some(text), _)) = stored(connection, table, latent)? {
+                    return Ok(Some(Stored::parse(&text)?.into_histogram()));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Windows in which it fires: the strongest of the scan, then those imported, then weaker ones by decile, the upper
+    /// ones first.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub fn windows(&self, latent: u32) -> Result<Vec<Window>> {
+        let (scanned, imported) = self
+            .read(|connection| Ok((stored(connection, "scanned", latent)?, stored(connection, "imported", latent)?)))?;
+        let (mut strongest, mut others) = (Vec::new(), Vec::new());
+        if let Some((Some(histogram), Some(packed))) = scanned {
+            let histogram = Stored::parse(&histogram)?;
+            for Kept { mut window, draw } in unpack(&packed)? {
+                if draw.is_none() {
+                    strongest.push(window);
+                } else if !strongest.contains(&window) {
+                    window.decile = Some(histogram.decile(window.height()));
+                    others.push(window);
+                }
+            }
+        }
+        if let Some((_, Some(packed))) = imported {
+            for Kept { window, .. } in unpack(&packed)? {
+                if window.decile.is_some() { others.push(window) } else { strongest.push(window) }
+            }
+        }
+        for decile in (0..10).rev() {
+            strongest.extend(others.iter().filter(|window| window.decile == Some(decile)).take(PER_DECILE).cloned());
+        }
+        Ok(strongest)
+    }
+}
+
+/// The stored row of a feature; `table` is `scanned` or `imported`.
+pub(crate) fn stored(connection: &Connection, table: &str, latent: u32) -> Result<Option<Row>> {
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT histogram, windows FROM {table} WHERE latent = ?1"))?;
+    Ok(statement.query_row([latent], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+}
+
+/// Writes the stored row of a feature.
+pub(crate) fn store(connection: &Connection, table: &str, latent: u32, row: &Row) -> Result<()> {
+    let mut statement = connection.prepare_cached(&format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3)"))?;
+    statement.execute((latent, &row.0, &row.1))?;
+    Ok(())
+}
+
+/// What a further window must be above to be kept, and what its draw must be below.
+pub(crate) type Bars = (f32, u32);
+
+/// Merges what was gathered of the features `touched`. Gives the new bars of each.
+pub(crate) fn merge(
+    connection: &Connection,
+    gathered: &[Option<Box<Gathered>>],
+    touched: &[u32],
+) -> Result<Vec<(u32, Bars)>> {
+    let mut all = Vec::with_capacity(touched.len());
+    for chunk in touched.chunks(CHUNK) {
+        let rows =
+            chunk.iter().map(|&latent| stored(connection, "scanned", latent)).collect::<Result<Vec<Option<Row>>>>()?;
+        let merged = chunk
+            .par_iter()
+            .zip(rows)
+            .map(|(&latent, row)| gathered[latent as usize].as_deref().map(|new| join(row, new)).transpose())
+            .collect::<Result<Vec<_>>>()?;
+        for (&latent, merged) in chunk.iter().zip(merged) {
+            if let Some((row, bars)) = merged {
+                store(connection, "scanned", latent, &row)?;
+                all.push((latent, bars));
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn join(row: Option<Row>, new: &Gathered) -> Result<(Row, Bars)> {
+    let (histogram, packed) = row.unwrap_or_default();
+    let mut histogram = match histogram {
+        Some(text) => Stored::parse(&text)?,
+        None => Stored::Scanned { first: 0, counts: Vec::new() },
+    };
+    histogram.add(&new.bins);
+    let mut windows = packed.map_or_else(|| Ok(Vec::new()), |packed| unpack(&packed))?;
+    windows.extend(new.windows.iter().cloned());
+    let bars = prune(&mut windows);
+    Ok(((Some(histogram.to_text()?), Some(pack(&windows)?)), bars))
+}
+
+/// Keeps the strongest windows, strongest first, then the sample; says what a further one must be above and below.
+pub(crate) fn prune(windows: &mut Vec<Kept>) -> Bars {
+    // Stable: of two that are equal the earlier stays.
+    windows.sort_by(|a, b| match (a.draw, b.draw) {
+        (None, None) => b.window.height().total_cmp(&a.window.height()),
+        (a, b) => a.cmp(&b),
+    });
+    let n_strongest = windows.iter().take_while(|kept| kept.draw.is_none()).count();
+    let mut sample = windows.split_off(n_strongest);
+    windows.truncate(STRONGEST);
+    sample.truncate(SAMPLED);
+    let bar = if windows.len() == STRONGEST { windows.last().map_or(0.0, |kept| kept.window.height()) } else { 0.0 };
+    let draw_bar =
+        if sample.len() == SAMPLED { sample.last().and_then(|kept| kept.draw).unwrap_or(u32::MAX) } else { u32::MAX };
+    windows.append(&mut sample);
+    (bar, draw_bar)
+}
