@@ -4,8 +4,9 @@ use egui::{Key, KeyboardShortcut, Modifiers};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons::{
     ICON_ADD, ICON_CONTRAST, ICON_CREATE_NEW_FOLDER, ICON_DEPLOYED_CODE, ICON_DOWNLOAD, ICON_DOWNLOADING, ICON_EJECT,
-    ICON_FOLDER_OPEN, ICON_LEFT_PANEL_CLOSE, ICON_LOGOUT, ICON_PAUSE, ICON_PLAY_ARROW, ICON_REPLAY, ICON_RESTART_ALT,
-    ICON_SEARCH, ICON_SEND, ICON_STOP, ICON_TARGET, ICON_VIEW_COLUMN_2, ICON_ZOOM_IN, ICON_ZOOM_OUT,
+    ICON_FOLDER_OPEN, ICON_GRAIN, ICON_LEFT_PANEL_CLOSE, ICON_LOGOUT, ICON_MANAGE_SEARCH, ICON_PAUSE, ICON_PLAY_ARROW,
+    ICON_REPLAY, ICON_RESTART_ALT, ICON_SEARCH, ICON_SEND, ICON_STOP, ICON_TARGET, ICON_VIEW_COLUMN_2, ICON_ZOOM_IN,
+    ICON_ZOOM_OUT,
 };
 
 use crate::page::Page;
@@ -39,6 +40,10 @@ pub(crate) enum Action {
     Downloads,
     /// Pause all downloads.
     PauseDownloads,
+    /// Type what to look for among the features.
+    SearchFeatures,
+    /// Choose an SAE.
+    OpenSae,
     /// Extract the chosen persona's vector.
     Extract,
     /// Start the discovery as set up.
@@ -73,10 +78,11 @@ pub(crate) enum Action {
 
 impl Action {
     /// All of them, in the palette's order.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::Go(Page::Home),
         Self::Go(Page::Models),
         Self::Go(Page::Personas),
+        Self::Go(Page::Features),
         Self::Go(Page::Discover),
         Self::Go(Page::Chat),
         Self::Go(Page::Settings),
@@ -86,6 +92,8 @@ impl Action {
         Self::AddFolder,
         Self::Downloads,
         Self::PauseDownloads,
+        Self::SearchFeatures,
+        Self::OpenSae,
         Self::Extract,
         Self::StartDiscovery,
         Self::Stop,
@@ -115,6 +123,8 @@ impl Action {
             Self::AddFolder => "Add a model folder\u{2026}".to_owned(),
             Self::Downloads => "Go to downloads".to_owned(),
             Self::PauseDownloads => "Pause all downloads".to_owned(),
+            Self::SearchFeatures => "Search features".to_owned(),
+            Self::OpenSae => "Open a sparse autoencoder (SAE)\u{2026}".to_owned(),
             Self::Extract => "Extract the chosen persona's vector".to_owned(),
             Self::StartDiscovery => "Start the discovery run".to_owned(),
             Self::Stop => "Stop the running job".to_owned(),
@@ -144,6 +154,8 @@ impl Action {
             Self::AddFolder => ICON_CREATE_NEW_FOLDER,
             Self::Downloads => ICON_DOWNLOADING,
             Self::PauseDownloads => ICON_PAUSE,
+            Self::SearchFeatures => ICON_MANAGE_SEARCH,
+            Self::OpenSae => ICON_GRAIN,
             Self::Extract => ICON_TARGET,
             Self::StartDiscovery => ICON_PLAY_ARROW,
             Self::Stop => ICON_STOP,
@@ -169,14 +181,17 @@ impl Action {
             Self::Go(Page::Home) => command(Key::Num1),
             Self::Go(Page::Models) => command(Key::Num2),
             Self::Go(Page::Personas) => command(Key::Num3),
-            Self::Go(Page::Discover) => command(Key::Num4),
-            Self::Go(Page::Chat) => command(Key::Num5),
+            Self::Go(Page::Features) => command(Key::Num4),
+            Self::Go(Page::Discover) => command(Key::Num5),
+            Self::Go(Page::Chat) => command(Key::Num6),
             Self::Go(Page::Settings) => command(Key::Comma),
             Self::Palette => command(Key::K),
             Self::OpenDemo => command(Key::D),
             Self::OpenFolder => command(Key::O),
             Self::Unload | Self::AddFolder | Self::PauseDownloads => None,
             Self::Downloads => shifted(Key::D),
+            Self::SearchFeatures => command(Key::F),
+            Self::OpenSae => shifted(Key::O),
             Self::Extract => command(Key::E),
             Self::StartDiscovery => command(Key::R),
             Self::Stop => command(Key::Period),

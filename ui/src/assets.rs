@@ -209,10 +209,21 @@ impl Shared {
     }
 
     /// Starts a job that leaves the engine alone.
-    fn start_beside(&mut self, purpose: Purpose, title: String, command: impl FnOnce(JobId) -> Command) {
+    pub(crate) fn start_beside(
+        &mut self,
+        purpose: Purpose,
+        title: String,
+        command: impl FnOnce(JobId) -> Command,
+    ) -> JobId {
         let id = JobId(self.number());
         self.assets.jobs.push(Job::new(id, purpose, title));
         self.send(command(id));
+        id
+    }
+
+    /// The running job beside the engine's that this holds for.
+    pub(crate) fn beside(&self, matches: impl Fn(&Purpose) -> bool) -> Option<&Job> {
+        self.assets.jobs.iter().find(|job| matches(&job.purpose))
     }
 
     /// Stops a job that runs beside the engine's.

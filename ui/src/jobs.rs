@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use tiller_protocol::feature::SaeId;
 use tiller_protocol::message::JobId;
 use tiller_protocol::model::ModelSource;
 
@@ -22,6 +23,24 @@ pub(crate) enum Purpose {
     Import,
     /// Compare an asset's files with their checksums; runs beside the engine's job.
     Verify(PathBuf),
+    /// Convert an SAE and make its features known; runs beside the engine's job.
+    OpenSae(PathBuf),
+    /// Try an SAE on the loaded model.
+    TrySae(SaeId),
+    /// Search features without the model; runs beside the engine's job.
+    Search,
+    /// Search features by what fires on texts.
+    ModelSearch,
+    /// Work out a feature on the user's own text.
+    Probe,
+    /// Read labels, statistics or examples; runs beside the engine's job.
+    ImportFeatures,
+    /// Run the model over texts and note what each feature fires on.
+    ScanFeatures,
+    /// Let the model write labels.
+    LabelFeatures,
+    /// Train an SAE.
+    TrainSae,
 }
 
 impl Purpose {
@@ -33,7 +52,21 @@ impl Purpose {
             Self::Discover => page == Page::Discover,
             Self::Chat => page == Page::Chat,
             Self::Import | Self::Verify(_) => page == Page::Models,
+            Self::OpenSae(_)
+            | Self::TrySae(_)
+            | Self::Search
+            | Self::ModelSearch
+            | Self::Probe
+            | Self::ImportFeatures
+            | Self::ScanFeatures
+            | Self::LabelFeatures
+            | Self::TrainSae => page == Page::Features,
         }
+    }
+
+    /// Whether nobody needs to hear that it was stopped: a newer search or probe has taken its place.
+    pub(crate) fn is_replaced_silently(&self) -> bool {
+        matches!(self, Self::Search | Self::Probe)
     }
 }
 

@@ -4,7 +4,8 @@
 //! [`App::show`] draws one frame and returns what it asks for. Nothing here starts a thread, opens a file, reads a
 //! clock or knows which shell hosts it; time is egui's input time.
 //!
-//! Reading order: `app` (the whole), `shared` (what every page knows), `assets` (models as files), `action` (everything that can be done),
+//! Reading order: `app` (the whole), `shared` (what every page knows), `assets` (models as files), `features`
+//! (opened SAEs), `action` (everything that can be done),
 //! `pages` (one module each), `widgets` (what pages are made of), `theme` (every colour and size).
 
 mod action;
@@ -12,6 +13,7 @@ mod app;
 mod assets;
 mod chrome;
 mod face;
+mod features;
 mod icon;
 mod jobs;
 mod number;

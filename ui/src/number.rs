@@ -99,6 +99,40 @@ pub(crate) fn signed(value: f64, decimals: usize) -> String {
     }
 }
 
+/// A number to three places that mean something: `0.0123`, `12.4`, `1 240`.
+pub(crate) fn significant(value: f64) -> String {
+    let size = value.abs();
+    match size {
+        1000.0.. => {
+            let sign = if value < 0.0 { "\u{2212}" } else { "" };
+            format!("{sign}{}", count(size.round() as u64))
+        }
+        100.0.. => decimal(value, 0),
+        10.0.. => decimal(value, 1),
+        0.1.. => decimal(value, 2),
+        0.01.. => decimal(value, 3),
+        _ if value == 0.0 => "0".to_owned(),
+        _ => format!("{value:.1e}").replace('-', "\u{2212}"),
+    }
+}
+
+/// A share as a percentage to two places that mean something: `4.2 %`, `0.062 %`.
+pub(crate) fn small_percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent <= 0.0 {
+        return "0\u{a0}%".to_owned();
+    }
+    let decimals = (1.0 - percent.log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{percent:.decimals$}\u{a0}%")
+}
+
+/// How rare a share is: `1 in 160`.
+pub(crate) fn one_in(share: f64) -> String {
+    let n = 1.0 / share;
+    let unit = 10.0_f64.powf((n.log10().floor() - 1.0).max(0.0));
+    format!("1 in {}", count(((n / unit).round() * unit) as u64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +154,14 @@ mod tests {
         assert_eq!(duration(200.0), "3 min 20 s");
         assert_eq!(signed(-1.25, 2), "\u{2212}1.25");
         assert_eq!(signed(-0.001, 2), "0.00");
+    }
+
+    #[test]
+    fn only_places_that_mean_something() {
+        let shown = [12.43, 0.0123, 1240.4, 0.5, -3.0, 0.0, 0.000_41].map(significant);
+        assert_eq!(shown, ["12.4", "0.012", "1\u{202f}240", "0.50", "\u{2212}3.00", "0", "4.1e\u{2212}4"]);
+        let shares = [0.42, 0.042, 0.0062, 0.000_62, 0.0].map(small_percent);
+        assert_eq!(shares, ["42\u{a0}%", "4.2\u{a0}%", "0.62\u{a0}%", "0.062\u{a0}%", "0\u{a0}%"]);
+        assert_eq!([one_in(0.0062), one_in(0.3), one_in(4e-6)], ["1 in 160", "1 in 3", "1 in 250\u{202f}000"]);
     }
 }

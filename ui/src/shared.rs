@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use tiller_protocol::feature::{FeatureRef, SaeId};
 use tiller_protocol::message::{Command, JobId, RunSummary};
 use tiller_protocol::model::{LoadOptions, ModelCheck, ModelInfo, ModelSource};
 use tiller_protocol::persona::{PersonaSummary, Placement};
@@ -12,6 +13,7 @@ use tiller_protocol::steering::{ExtractMethod, VectorId, VectorInfo};
 
 use crate::assets::Assets;
 use crate::face::{Machine, Output, Request, Ticket};
+use crate::features::{Features, PathFor};
 use crate::jobs::{Job, Purpose};
 use crate::page::Page;
 use crate::pages::models::Section;
@@ -36,6 +38,10 @@ pub(crate) enum Pending {
     Text(String),
     /// Where to copy a vector.
     Vector(VectorId),
+    /// Where to write a feature's decoder row.
+    Feature(FeatureRef),
+    /// A file or folder for the page Features.
+    Features(PathFor),
 }
 
 /// A thing that one page hands to another.
@@ -63,6 +69,14 @@ pub(crate) enum Handoff {
     Run(String),
     /// Show a part of the page Models.
     Models(Section),
+    /// Steer with these features, all of one SAE, in the chat.
+    PinFeatures(Vec<FeatureRef>),
+    /// Let a discovery climb these features, all of one SAE.
+    ClimbFeatures(Vec<FeatureRef>),
+    /// Show a feature's card.
+    Feature(FeatureRef),
+    /// Show the features of an SAE.
+    Sae(SaeId),
 }
 
 /// What the application has reported, and what is to be asked of it.
@@ -79,6 +93,8 @@ pub(crate) struct Shared {
     pub(crate) settings: AppSettings,
     /// Models and SAEs as files.
     pub(crate) assets: Assets,
+    /// Opened SAEs and their features.
+    pub(crate) features: Features,
     /// The loaded model.
     pub(crate) model: Option<ModelInfo>,
     /// What is known of models that are not loaded, the last asked for at the end.
@@ -114,6 +130,7 @@ impl Shared {
             runs: Vec::new(),
             settings: AppSettings::default(),
             assets: Assets::default(),
+            features: Features::default(),
             model: None,
             checks: Vec::new(),
             tokens_per_sec: None,
@@ -166,9 +183,19 @@ impl Shared {
 
     /// Starts a job; `command` is built from its number.
     pub(crate) fn start(&mut self, purpose: Purpose, title: &str, command: impl FnOnce(JobId) -> Command) -> JobId {
+        self.toasts.clear();
+        self.start_quietly(purpose, title, command)
+    }
+
+    /// Starts a job that follows by itself from what is typed: messages in sight stay.
+    pub(crate) fn start_quietly(
+        &mut self,
+        purpose: Purpose,
+        title: &str,
+        command: impl FnOnce(JobId) -> Command,
+    ) -> JobId {
         let id = JobId(self.number());
         self.clear_problem(&purpose);
-        self.toasts.clear();
         self.job = Some(Job::new(id, purpose, title));
         self.send(command(id));
         id
@@ -316,7 +343,8 @@ impl Shared {
         self.request(Request::PickSavePath { ticket, title: "Export vector".to_owned(), file_name });
     }
 
-    fn ticket(&mut self, pending: Pending) -> Ticket {
+    /// Keeps in mind what a dialog about to be opened is for.
+    pub(crate) fn ticket(&mut self, pending: Pending) -> Ticket {
         let number = self.number();
         self.pending.insert(number, pending);
         Ticket(number)
@@ -332,6 +360,8 @@ impl Shared {
             Pending::Moved(from) => self.send(Command::MoveAsset { from, to: path }),
             Pending::Text(text) => self.send(Command::ExportText { path, text }),
             Pending::Vector(vector) => self.send(Command::ExportVector { vector, path }),
+            Pending::Feature(feature) => self.send(Command::ExportFeature { feature, path }),
+            Pending::Features(wanted) => self.features.choose_path(wanted, path),
         }
         None
     }

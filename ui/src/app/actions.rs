@@ -28,7 +28,9 @@ impl App {
             Action::Regenerate => self.chat.regenerate_obstacle(&self.shared),
             Action::ExportChat => unless(self.chat.has_turns(), "The conversation is empty."),
             Action::PauseDownloads => unless(self.shared.assets.n_active() > 0, "Nothing is being downloaded."),
+            Action::SearchFeatures => unless(self.shared.features.current().is_some(), "Open an SAE first."),
             Action::Go(_)
+            | Action::OpenSae
             | Action::Palette
             | Action::AddFolder
             | Action::Downloads
@@ -61,6 +63,14 @@ impl App {
                 self.models.go(Section::Downloads);
             }
             Action::PauseDownloads => self.shared.pause_downloads(),
+            Action::SearchFeatures => {
+                self.shared.page = Page::Features;
+                self.features.focus_search();
+            }
+            Action::OpenSae => {
+                self.shared.page = Page::Features;
+                self.features.choose_sae();
+            }
             Action::Extract => {
                 self.shared.page = Page::Personas;
                 self.personas.extract(&mut self.shared);
@@ -103,6 +113,8 @@ impl App {
             Offer::Act(action) => return Some(action),
             Offer::RestoreVector(id) => self.shared.send(Command::RestoreVector(id)),
             Offer::SteerWith(id) => self.shared.handoff = Some(Handoff::Steer(id)),
+            Offer::AddLabel { feature, text } => self.shared.send(Command::AddLabel { feature, text }),
+            Offer::AddLabel { feature, text } => self.shared.send(Command::AddLabel { feature, text }),
         }
         None
     }
@@ -125,6 +137,24 @@ impl App {
             Handoff::Models(section) => {
                 shared.page = Page::Models;
                 self.models.go(section);
+            }
+            Handoff::PinFeatures(features) => {
+                shared.page = Page::Chat;
+                self.chat.pin_features(shared, &features);
+            }
+            Handoff::ClimbFeatures(features) => {
+                shared.page = Page::Discover;
+                self.discover.climb(shared, &features);
+            }
+            Handoff::Feature(feature) => {
+                shared.page = Page::Features;
+                shared.open_feature(feature);
+                self.features.opened();
+            }
+            Handoff::Sae(id) => {
+                shared.page = Page::Features;
+                shared.show_sae(&id);
+                self.features.opened();
             }
             Handoff::Run(id) => {
                 shared.page = Page::Discover;

@@ -11,7 +11,7 @@ use tiller_protocol::steering::VectorInfo;
 use super::App;
 use crate::action::Action;
 use crate::jobs::{Job, Purpose};
-use crate::number::{bytes, plural};
+use crate::number::{bytes, count, plural};
 use crate::page::Page;
 use crate::shared::last_part;
 use crate::widgets::toast::Offer;
@@ -110,22 +110,87 @@ impl App {
                 shared.assets.token = state;
                 self.models.token_known(shared);
             }
-            Event::Saes(_)
-            | Event::SaeOpened { .. }
-            | Event::SaeTested { .. }
-            | Event::FeaturesFound { .. }
-            | Event::FeatureRows { .. }
-            | Event::FeatureCard(_)
-            | Event::FeatureProbed { .. }
-            | Event::FeaturesChanged(_)
-            | Event::FeaturesImported { .. }
-            | Event::FeaturesScanned { .. }
-            | Event::FeaturesLabelled { .. }
-            | Event::Training { .. }
-            | Event::SaeTrained { .. } => {}
+            event => self.apply_more(event),
+        }
+    }
+
+    /// Takes in a report about features, or the end of a job.
+    fn apply_more(&mut self, event: Event) {
+        let shared = &mut self.shared;
+        match event {
+            Event::Saes(list) => shared.features.set_saes(list),
+            Event::SaeOpened { job, info } => {
+                if shared.assets.finish(job).is_some() {
+                    let text = format!("{} is open", info.name);
+                    shared.sae_opened(*info);
+                    self.features.opened();
+                    if shared.page == Page::Features {
+                        shared.toasts.good(text);
+                    } else {
+                        shared.toasts.offer(text, "Show", Offer::Act(Action::Go(Page::Features)));
+                    }
+                    shared.send(Command::ListAssets);
+                }
+            }
+            Event::SaeTested { job, info } => {
+                shared.finish(job);
+                shared.features.set_sae(*info);
+            }
+            Event::FeaturesFound { job, results } => {
+                shared.finish(job);
+                shared.assets.finish(job);
+                shared.features.found(job, *results);
+            }
+            Event::FeatureRows { sae, rows } => {
+                shared.features.take_rows(&sae, rows);
+            }
+            Event::FeatureCard(Ok(card)) => shared.features.set_card(card),
+            Event::FeatureCard(Err(trouble)) => {
+                if shared.features.open.as_ref().is_some_and(|open| open.sae == trouble.sae) {
+                    shared.features.card = Some(Err(trouble.problem));
+                }
+            }
+            Event::FeatureProbed { job, probe } => {
+                shared.finish(job);
+                if shared.features.open.as_ref() == Some(&probe.feature) {
+                    shared.features.probe = Some(probe);
+                }
+            }
+            Event::FeaturesChanged(sae) => shared.features_changed(&sae),
+            Event::FeaturesImported { job, sae, report } => {
+                if shared.assets.finish(job).is_some() {
+                    let labels = plural(report.n_labels as usize, "label");
+                    shared.toasts.good(format!("Imported {labels} from {} rows", count(report.n_rows)));
+                    shared.features.report = Some((sae, report));
+                }
+            }
+            Event::FeaturesScanned { job, tokens, .. } => {
+                if shared.finish(job).is_some() {
+                    shared.toasts.good(format!("Scanned {} tokens", count(tokens)));
+                }
+            }
+            Event::FeaturesLabelled { job, n_labelled, .. } => {
+                if shared.finish(job).is_some() {
+                    shared.toasts.good(format!("The model has labelled {}", plural(n_labelled, "feature")));
+                }
+            }
+            Event::Training { job, points } => {
+                if shared.is_current(job) {
+                    shared.features.training.extend(points);
+                }
+            }
+            Event::SaeTrained { job, path } => {
+                if shared.finish(job).is_some() {
+                    shared.toasts.good(format!("{} is trained", last_part(&path.display().to_string())));
+                    shared.features.trained = Some(path);
+                    shared.send(Command::ListAssets);
+                }
+            }
             Event::Stopped { job } => self.ended(job, None),
             Event::Failed { job: Some(job), problem } => self.ended(job, Some(problem)),
             Event::Failed { job: None, problem } => shared.loose_problem = Some(problem),
+            // Everything else is taken in by `apply`.
+            _ => {}
         }
     }
 
@@ -162,8 +227,11 @@ impl App {
 
     /// A job beside the engine's that did not come to its own end.
     fn ended_beside(&mut self, ended: Job, problem: Option<Problem>) {
+        self.shared.features.not_found(ended.id);
         let Some(problem) = problem else {
-            self.shared.toasts.good(format!("{} was stopped", ended.title));
+            if !ended.purpose.is_replaced_silently() {
+                self.shared.toasts.good(format!("{} was stopped", ended.title));
+            }
             return;
         };
         if !ended.purpose.shown_on(self.shared.page) {
@@ -185,7 +253,8 @@ impl App {
         match ended.purpose {
             Purpose::Chat => self.chat.done(),
             Purpose::Discover => self.discover.interrupted(),
-            Purpose::Load(_) | Purpose::Extract(_) | Purpose::Import | Purpose::Verify(_) => {}
+            Purpose::ModelSearch => self.shared.features.not_found(job),
+            _ => {}
         }
         match problem {
             Some(problem) => {
@@ -195,6 +264,7 @@ impl App {
                 }
                 self.shared.problems.push((ended.purpose, problem));
             }
+            None if ended.purpose.is_replaced_silently() => {}
             None => self.shared.toasts.good(format!("{} was stopped", ended.title)),
         }
     }

@@ -15,6 +15,7 @@ use crate::page::Page;
 use crate::pages;
 use crate::pages::chat::ChatPage;
 use crate::pages::discover::DiscoverPage;
+use crate::pages::features::FeaturesPage;
 use crate::pages::models::ModelsPage;
 use crate::pages::personas::PersonasPage;
 use crate::pages::settings::SettingsPage;
@@ -30,6 +31,7 @@ const ZOOM_MAX: f32 = 2.5;
 pub struct App {
     shared: Shared,
     personas: PersonasPage,
+    features: FeaturesPage,
     discover: DiscoverPage,
     chat: ChatPage,
     models: ModelsPage,
@@ -45,6 +47,7 @@ impl App {
         Self {
             shared: Shared::new(machine),
             personas: PersonasPage::default(),
+            features: FeaturesPage::default(),
             discover: DiscoverPage::default(),
             chat: ChatPage::default(),
             models: ModelsPage::default(),
@@ -80,7 +83,7 @@ impl App {
         actions.extend(chrome::rail::show(ui, &self.shared));
         actions.extend(chrome::status::show(ui, &mut self.shared));
         self.page_ui(ui);
-        drop_hint(ui);
+        drop_hint(ui, self.shared.page);
         actions.extend(self.palette_ui(ui));
         if let Some(offer) = self.shared.toasts.show(ui.ctx()) {
             actions.extend(self.take_offer(offer));
@@ -104,11 +107,15 @@ impl App {
         if shared.page != Page::Models {
             self.models.leave();
         }
+        if shared.page != Page::Features {
+            self.features.leave(shared);
+        }
         let frame = egui::Frame::new().fill(theme::palette(ui).background);
         egui::CentralPanel::default().frame(frame).show(ui, |ui| match shared.page {
             Page::Home => pages::home::show(ui, shared),
             Page::Models => self.models.show(ui, shared),
             Page::Personas => self.personas.show(ui, shared),
+            Page::Features => self.features.show(ui, shared),
             Page::Discover => self.discover.show(ui, shared),
             Page::Chat => self.chat.show(ui, shared),
             Page::Settings => self.settings.show(ui, shared),
@@ -131,9 +138,13 @@ impl App {
 
     fn take_dropped_folder(&mut self, ui: &Ui) {
         let dropped = ui.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
-        if let Some(folder) = dropped {
-            self.models.choose(&folder);
-            self.shared.page = Page::Models;
+        match dropped {
+            Some(path) if self.shared.page == Page::Features => self.features.choose(path),
+            Some(folder) => {
+                self.models.choose(&folder);
+                self.shared.page = Page::Models;
+            }
+            None => {}
         }
     }
 
@@ -147,7 +158,7 @@ impl App {
 }
 
 /// What letting go of a dragged file would do, over everything, while one is held above the window.
-fn drop_hint(ui: &Ui) {
+fn drop_hint(ui: &Ui, page: Page) {
     if ui.input(|input| input.raw.hovered_files.is_empty()) {
         return;
     }
@@ -158,7 +169,10 @@ fn drop_hint(ui: &Ui) {
     let stroke = egui::Stroke::new(2.0, palette.accent);
     painter.rect_stroke(rect.shrink(theme::space::S), f32::from(theme::CARD_RADIUS), stroke, egui::StrokeKind::Inside);
     let font = egui::FontId::new(theme::type_size::FIGURE, theme::semibold());
-    let text = "Drop a model folder, a GGUF file or an SAE folder to look at it";
+    let text = match page {
+        Page::Features => "Drop an SAE file or folder to open it",
+        _ => "Drop a model folder, a GGUF file or an SAE folder to look at it",
+    };
     painter.text(rect.center(), egui::Align2::CENTER_CENTER, text, font, palette.text);
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod chat;
 pub(crate) mod discover;
+pub(crate) mod features;
 pub(crate) mod home;
 pub(crate) mod models;
 pub(crate) mod personas;

@@ -12,6 +12,8 @@ pub(crate) mod meter;
 pub(crate) mod problem;
 pub(crate) mod progress;
 pub(crate) mod segmented;
+pub(crate) mod sheet;
 pub(crate) mod stat;
 pub(crate) mod table;
 pub(crate) mod toast;
+pub(crate) mod tokens;

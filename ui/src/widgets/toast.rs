@@ -24,6 +24,13 @@ pub(crate) enum Offer {
     RestoreVector(tiller_protocol::steering::VectorId),
     /// Steer with a vector in the chat.
     SteerWith(tiller_protocol::steering::VectorId),
+    /// Give a feature a label again.
+    AddLabel {
+        /// Which feature.
+        feature: tiller_protocol::feature::FeatureRef,
+        /// Its text.
+        text: String,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -9,10 +9,11 @@ use egui::Ui;
 use egui_commonmark::CommonMarkCache;
 use egui_material_icons::icons::{ICON_ADD, ICON_DEPLOYED_CODE, ICON_DOWNLOAD};
 use tiller_protocol::chat::{EndReason, Sampling, Side};
+use tiller_protocol::feature::{FeatureOp, FeatureRef};
 use tiller_protocol::message::Command;
 use tiller_protocol::model::ModelSource;
 use tiller_protocol::persona::Placement;
-use tiller_protocol::steering::{RowSource, Steering, SteeringRow, VectorId};
+use tiller_protocol::steering::{Positions, RowSource, Steering, SteeringRow, VectorId};
 
 use crate::jobs::Purpose;
 use crate::number::signed;
@@ -81,6 +82,26 @@ impl ChatPage {
         self.focus_draft = true;
     }
 
+    /// Adds features to the panel; those that are there stay as they are.
+    pub(crate) fn pin_features(&mut self, shared: &mut Shared, features: &[FeatureRef]) {
+        for feature in features {
+            if self.steering.rows.iter().any(|row| row.feature().is_some_and(|(known, _)| known == feature)) {
+                continue;
+            }
+            shared.know_feature(feature);
+            self.steering.rows.push(SteeringRow {
+                source: RowSource::Feature { feature: feature.clone(), op: FeatureOp::Add },
+                label: shared.feature_name(feature),
+                block: shared.features.sae(&feature.sae).map_or(0, |sae| sae.site.block()),
+                strength: FIRST_STRENGTH,
+                positions: Positions::All,
+                enabled: true,
+            });
+        }
+        self.push_steering(shared);
+        self.focus_draft = true;
+    }
+
     /// Puts a discovered prompt in its place.
     pub(crate) fn insert_prompt(&mut self, shared: &mut Shared, text: String, placement: Placement, persona: &str) {
         self.persona = Some(persona.to_owned());
@@ -102,9 +123,7 @@ impl ChatPage {
 
     /// Tells the application the rows that mean something in the loaded model.
     fn push_steering(&self, shared: &mut Shared) {
-        let fits = |row: &&SteeringRow| {
-            row.vector().and_then(|id| shared.vector(id)).is_some_and(|vector| shared.fits(vector))
-        };
+        let fits = |row: &&SteeringRow| panel::applies(shared, row);
         let steering = Steering { rows: self.steering.rows.iter().filter(fits).cloned().collect() };
         shared.send(Command::SetSteering(steering));
     }

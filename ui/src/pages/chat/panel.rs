@@ -2,7 +2,7 @@
 
 use egui::{Align, Layout, Ui};
 use egui_material_icons::icons::{ICON_ADD, ICON_CLOSE, ICON_RESTART_ALT, ICON_WARNING};
-use tiller_protocol::steering::{Positions, SteeringRow, VectorId};
+use tiller_protocol::steering::{Positions, RowSource, SteeringRow, VectorId};
 
 use super::{ChatPage, PANEL};
 use crate::icon;
@@ -18,6 +18,17 @@ const LIMIT: f64 = 1.5;
 const USUAL: f64 = 0.5;
 /// Strengths from here on are likely to break the text.
 const BREAKING: f64 = 1.0;
+
+/// Whether a row means something in the loaded model.
+pub(super) fn applies(shared: &Shared, row: &SteeringRow) -> bool {
+    match &row.source {
+        RowSource::Vector(id) => shared.vector(id).is_some_and(|vector| shared.fits(vector)),
+        RowSource::Feature { feature, .. } => shared
+            .features
+            .sae(&feature.sae)
+            .is_some_and(|sae| shared.model.as_ref().is_some_and(|model| model.d_model == sae.d_model)),
+    }
+}
 
 /// Draws the panel.
 pub(super) fn show(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {

@@ -3,6 +3,7 @@
 use egui::{CollapsingHeader, Layout, Ui};
 use egui_material_icons::icons::ICON_DEPLOYED_CODE;
 use tiller_protocol::discovery::{DiscoverySettings, Heading, Method};
+use tiller_protocol::feature::{FeatureRef, FeatureWeight};
 use tiller_protocol::model::ModelSource;
 use tiller_protocol::persona::Placement;
 use tiller_protocol::steering::VectorId;
@@ -68,6 +69,19 @@ impl Form {
         self.settings.block = None;
         if let Some(persona) = shared.persona(id) {
             self.settings.placement = persona.card.default_placement;
+        }
+    }
+
+    /// Lets SAEGA climb these features, too; those of another SAE make room for them.
+    pub(super) fn climb(&mut self, shared: &mut Shared, features: &[FeatureRef]) {
+        self.settings.method = Method::Saega;
+        for feature in features {
+            let chosen = &mut self.settings.features;
+            chosen.retain(|known| known.feature.sae == feature.sae);
+            if chosen.iter().all(|known| known.feature != *feature) {
+                chosen.push(FeatureWeight { feature: feature.clone(), weight: 1.0 });
+            }
+            shared.know_feature(feature);
         }
     }
 

@@ -16,6 +16,7 @@ use egui::Ui;
 use egui_material_icons::icons::{ICON_ADD, ICON_PLAY_ARROW};
 use tiller_protocol::discovery::{DiscoveryProgress, DiscoverySettings, Heading, Method, RunResult};
 use tiller_protocol::evaluation::Condition;
+use tiller_protocol::feature::FeatureRef;
 use tiller_protocol::message::Command;
 use tiller_protocol::persona::PersonaKind;
 use tiller_protocol::steering::VectorId;
@@ -48,6 +49,12 @@ impl DiscoverPage {
         self.setting_up = true;
     }
 
+    /// Adds features, all of one SAE, to what a run by SAEGA climbs.
+    pub(crate) fn climb(&mut self, shared: &mut Shared, features: &[FeatureRef]) {
+        self.form.climb(shared, features);
+        self.setting_up = true;
+    }
+
     /// Asks for a saved run.
     pub(crate) fn open(&mut self, shared: &mut Shared, id: String) {
         self.setting_up = false;
@@ -68,8 +75,8 @@ impl DiscoverPage {
             return Some("Choose a persona first.".to_owned());
         }
         let no_sae = shared.model.as_ref().is_some_and(|model| model.n_sae_latents == 0);
-        (self.form.settings.method == Method::Saega && no_sae)
-            .then(|| "The loaded model has no sparse autoencoder. Choose RESGA.".to_owned())
+        (self.form.settings.method == Method::Saega && no_sae && self.form.settings.features.is_empty())
+            .then(|| "The loaded model has no sparse autoencoder. Choose features of one, or RESGA.".to_owned())
     }
 
     /// Starts the run as set up.
