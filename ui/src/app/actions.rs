@@ -114,7 +114,6 @@ impl App {
             Offer::RestoreVector(id) => self.shared.send(Command::RestoreVector(id)),
             Offer::SteerWith(id) => self.shared.handoff = Some(Handoff::Steer(id)),
             Offer::AddLabel { feature, text } => self.shared.send(Command::AddLabel { feature, text }),
-            Offer::AddLabel { feature, text } => self.shared.send(Command::AddLabel { feature, text }),
         }
         None
     }
