@@ -219,7 +219,7 @@ fn strength_zero_changes_no_bit() -> Result<()> {
             Ok(logits.iter().map(|x| x.to_bits()).collect())
         };
         let delta = golden.tensor("direction")?.zeros_like()?;
-        let edit = Edit { block: 1, delta, positions: Positions::All };
+        let edit = Edit::add(1, delta, Positions::All);
         assert_eq!(bits(&[])?, bits(&[edit])?, "{}", golden.name);
     }
     Ok(())
@@ -241,7 +241,7 @@ fn an_edit_lands_where_it_is_told() -> Result<()> {
         (Positions::Generated, n - 1..n),
     ];
     for (positions, touched) in cases {
-        let edits = [Edit { block: 0, delta: delta.clone(), positions }];
+        let edits = [Edit::add(0, delta.clone(), positions)];
         let output = golden.model.forward(&Request { edits: &edits, capture: &[0], ..Request::new(&tree) })?;
         let moved = (&output.resid_post[0].1 - golden.tensor("1.resid_post.0")?)?;
         for row in 0..n {

@@ -144,7 +144,7 @@ fn edits_work_on_kept_blocks() -> Result<()> {
         let resid = goldens["resid_post.0"].to_dtype(DType::F32)?;
         // As long as the residual itself.
         let delta = resid.get(3)?;
-        let edits = [Edit { block: 0, delta, positions: Positions::All }];
+        let edits = [Edit::add(0, delta, Positions::All)];
         let logits = |model: &Model, edits: &[Edit]| -> Result<Tensor> {
             let output = model.forward(&Request { edits, ..Request::new(&tree) })?;
             Ok(model.logits(&output.last)?)

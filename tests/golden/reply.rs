@@ -113,7 +113,7 @@ fn a_live_edit_acts_from_the_next_token() -> Result<()> {
     let expected = golden.ids("greedy.ids")?;
     let n_before = std::cell::Cell::new(0);
     let strong = (golden.tensor("direction")? * 30.0)?;
-    let edit = Edit { block: 1, delta: strong, positions: Positions::Generated };
+    let edit = Edit::add(1, strong, Positions::Generated);
     let (none, some): (Arc<Vec<Edit>>, _) = (Arc::default(), Arc::new(vec![edit]));
     let edits = || if n_before.get() >= 8 { Arc::clone(&some) } else { Arc::clone(&none) };
     let replies = [Reply { prompt: golden.ids("greedy.prompt")?, edits: &edits }];

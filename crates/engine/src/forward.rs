@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use crate::cache::{KvCache, KvPart};
 use crate::config::BlockParams;
 use crate::device;
-use crate::edit::PreparedEdits;
+use crate::edit::{Edit, PreparedEdits};
 use crate::error::{EngineError, Result};
 use crate::memory::{self, Pass};
 use crate::model::{EarlyExit, Model, Output, Request};
@@ -48,7 +48,7 @@ impl Model {
             Some(embeds) => embeds.clone(),
             None => self.embed(&request.tree.ids())?,
         };
-        let mut captured = vec![None; request.capture.len()];
+        let (mut captured, mut before) = (vec![None; request.capture.len()], vec![None; request.before.len()]);
         let mut kept: Vec<Vec<Tensor>> = vec![Vec::new(); if request.keep_kv { request.tree.nodes().len() } else { 0 }];
         for block in 0..=last_block {
             let BlockParams { window, rope } = self.config.blocks[block];
@@ -59,10 +59,9 @@ impl Model {
                 kept.push(passed.keys_and_values((node.start, node.len), &attention)?);
             }
             x = passed.x;
+            fill(&mut before, request.before, block, &x);
             x = edits.apply(block, x)?;
-            for (slot, _) in captured.iter_mut().zip(request.capture).filter(|&(_, &wanted)| wanted == block) {
-                *slot = Some((block, x.clone()));
-            }
+            fill(&mut captured, request.capture, block, &x);
             if let Some(EarlyExit { keep, .. }) =
                 request.early.filter(|early| early.after_block == block && block < last_block)
             {
@@ -78,7 +77,8 @@ impl Model {
         } else {
             Vec::new()
         };
-        Ok(Output { resid_post: captured.into_iter().flatten().collect(), last: x, caches })
+        let [before, resid_post] = [before, captured].map(|found| found.into_iter().flatten().collect());
+        Ok(Output { resid_post, before, last: x, caches })
     }
 
     /// Asks the system for the room that the pass will take: refused in the middle, it would end the process.
@@ -91,7 +91,7 @@ impl Model {
         let pass = Pass {
             rows: request.tree.n_tokens(),
             keys: plan.positions().iter().max().map_or(0, |last| last + 1),
-            captured: request.capture.len(),
+            captured: request.capture.len() + request.before.len(),
             keeps_cache: request.keep_kv,
             taped: if is_tracked { until + 1 } else { 0 },
         };
@@ -122,7 +122,7 @@ impl Model {
                 n - 1
             )));
         }
-        if let Some(block) = request.capture.iter().find(|&&block| block > last) {
+        if let Some(block) = request.capture.iter().chain(request.before).find(|&&block| block > last) {
             return Err(EngineError::BadRequest(format!(
                 "block {block} is not run: the pass stops after block {last}"
             )));
@@ -139,11 +139,17 @@ impl Model {
         if let Some(embeds) = request.embeds.filter(|embeds| embeds.dims() != [wanted.0, wanted.1]) {
             return Err(EngineError::BadRequest(format!("embeddings of shape {:?}, not {wanted:?}", embeds.dims())));
         }
-        if let Some(edit) = request.edits.iter().find(|edit| edit.delta.dims() != [wanted.1]) {
-            let found = edit.delta.dims();
+        if let Some(found) = request.edits.iter().map(Edit::row_dims).find(|found| *found != [wanted.1]) {
             return Err(EngineError::BadRequest(format!("an edit of shape {found:?}, not [{}]", wanted.1)));
         }
         Ok(last)
+    }
+}
+
+/// Puts `x` into the slots that want this block.
+fn fill(slots: &mut [Option<(usize, Tensor)>], wanted: &[usize], block: usize, x: &Tensor) {
+    for (slot, _) in slots.iter_mut().zip(wanted).filter(|&(_, &wanted)| wanted == block) {
+        *slot = Some((block, x.clone()));
     }
 }
 

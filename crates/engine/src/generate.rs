@@ -1,5 +1,7 @@
 //! Streaming generation: several replies together, one forward for each token.
 
+mod watch;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use crate::error::{EngineError, Result};
 use crate::model::{Model, Request};
 use crate::tokenizer::StreamDecoder;
 use crate::tree::{Node, Parent, TokenTree};
+
+pub use watch::{LiveWatches, Reading, Step, Watch};
 
 /// Edits to use now; read before every token.
 pub type LiveEdits<'a> = &'a dyn Fn() -> Arc<Vec<Edit>>;
@@ -50,9 +54,24 @@ pub fn generate(
     sampling: &Sampling,
     on_text: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
 ) -> Result<Vec<Generated>> {
+    let none = Arc::default();
+    generate_watched(model, replies, sampling, &|| Arc::clone(&none), &mut |step| on_text(step.reply, step.text))
+}
+
+/// [`generate`], with latents of SAEs read on every token. Without watches it costs nothing more.
+///
+/// # Errors
+/// As [`generate`], a watch whose block or width is not the model's, or a failure to read its SAE.
+pub fn generate_watched(
+    model: &Model,
+    replies: &[Reply<'_>],
+    sampling: &Sampling,
+    watches: LiveWatches<'_>,
+    on_step: &mut dyn FnMut(&Step<'_>) -> ControlFlow<()>,
+) -> Result<Vec<Generated>> {
     let mut writers = replies.iter().map(|reply| Writer::new(model, reply, sampling)).collect::<Result<Vec<_>>>()?;
     loop {
-        step(model, replies, &mut writers)?;
+        step(model, replies, &mut writers, &watches())?;
         let writing: Vec<usize> = (0..writers.len()).filter(|&idx| writers[idx].reason.is_none()).collect();
         if writing.is_empty() {
             break;
@@ -61,7 +80,8 @@ pub fn generate(
         let logits = model.logits(&Tensor::cat(&resids, 0)?)?;
         for (row, &idx) in writing.iter().enumerate() {
             let text = writers[idx].draw(model, logits.get(row)?, sampling)?;
-            if on_text(idx, &text).is_break() {
+            let step = Step { reply: idx, text: &text, reading: &writers[idx].reading };
+            if on_step(&step).is_break() {
                 for writer in writers.iter_mut().filter(|writer| writer.reason.is_none()) {
                     writer.end(model, EndReason::Stopped)?;
                 }
@@ -83,7 +103,8 @@ pub fn generate(
 const TOKENS_PER_PASS: usize = 4096;
 
 /// Runs what each reply has not run yet: its prompt, or the token drawn last. Replies with the same edits share a pass.
-fn step(model: &Model, replies: &[Reply<'_>], writers: &mut [Writer]) -> Result<()> {
+fn step(model: &Model, replies: &[Reply<'_>], writers: &mut [Writer], watches: &Arc<Vec<Watch>>) -> Result<()> {
+    let watched = watch::blocks(watches);
     let mut groups: Vec<(Arc<Vec<Edit>>, Vec<usize>, usize)> = Vec::new();
     for (idx, (reply, writer)) in replies.iter().zip(writers.iter()).enumerate() {
         if writer.reason.is_none() {
@@ -101,19 +122,24 @@ fn step(model: &Model, replies: &[Reply<'_>], writers: &mut [Writer]) -> Result<
     }
     for (edits, members, _) in groups {
         let mut tree = TokenTree::new();
-        let mut last_rows = Vec::with_capacity(members.len());
+        let (mut last_rows, mut first) = (Vec::with_capacity(members.len()), Vec::with_capacity(members.len()));
         for (i, &idx) in members.iter().enumerate() {
             let is_reply = !writers[idx].cache.is_empty();
             let ids = std::mem::take(&mut writers[idx].pending);
             let node = tree.push(Node { parent: Parent::Cache(i), ids, ends_prompt: !is_reply, is_reply });
             last_rows.push(tree.last_row(node) as u32);
+            first.push(writers[idx].cache.len());
         }
         let caches: Vec<&KvCache> = members.iter().map(|&idx| &writers[idx].cache).collect();
-        let rows = Some(last_rows.as_slice());
-        let request = Request { caches: &caches, edits: &edits, keep_kv: true, rows, ..Request::new(&tree) };
+        // What is watched at the last block must be there for every token.
+        let rows = (!watched.contains(&(model.config().n_layers - 1))).then_some(last_rows.as_slice());
+        let before = watched.as_slice();
+        let request = Request { caches: &caches, edits: &edits, before, keep_kv: true, rows, ..Request::new(&tree) };
         let out = model.forward(&request)?;
-        for (&idx, cache) in members.iter().zip(out.caches) {
+        let readings = watch::readings(watches, &out.before, &tree, &first)?;
+        for ((&idx, cache), reading) in members.iter().zip(out.caches).zip(readings) {
             writers[idx].cache = cache;
+            writers[idx].reading = reading;
         }
     }
     Ok(())
@@ -129,6 +155,8 @@ struct Writer {
     decoder: StreamDecoder,
     processor: LogitsProcessor,
     reason: Option<EndReason>,
+    /// What was read on the tokens run last.
+    reading: Reading,
 }
 
 impl Writer {
@@ -148,6 +176,7 @@ impl Writer {
             decoder: StreamDecoder::default(),
             processor: LogitsProcessor::from_sampling(sampling.seed, draw(sampling)),
             reason: (sampling.max_tokens == 0).then_some(EndReason::MaxTokens),
+            reading: Reading::default(),
         })
     }
 

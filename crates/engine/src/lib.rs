@@ -35,7 +35,7 @@ mod trie;
 mod weights;
 
 pub use candle_core::{DType, Device, Tensor};
-pub use edit::Edit;
+pub use edit::{Change, Edit};
 pub use error::{EngineError, Result};
 pub use model::{EarlyExit, KvCache, Model, Output, Request};
 pub use tree::{Node, Parent, TokenTree};

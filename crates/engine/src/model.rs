@@ -43,12 +43,14 @@ pub struct Request<'a> {
     pub edits: &'a [Edit],
     /// Blocks whose `resid_post` (after edits) is returned.
     pub capture: &'a [usize],
+    /// Blocks whose `resid_post` is returned as it is before their edits.
+    pub before: &'a [usize],
     /// Stop after this block; `None` runs all.
     pub last_block: Option<usize>,
     /// Return the cache of every node.
     pub keep_kv: bool,
     /// Rows needed from the last block that runs, ascending; `None` is all. The others are spared most of that block's
-    /// work: in [`Output::last`], and in that block's capture, they mean nothing.
+    /// work: in [`Output::last`], and in that block's captures, they mean nothing.
     pub rows: Option<&'a [u32]>,
     /// Some nodes need not go through all blocks; excludes `keep_kv` and `rows`.
     pub early: Option<EarlyExit<'a>>,
@@ -74,6 +76,7 @@ impl<'a> Request<'a> {
             embeds: None,
             edits: &[],
             capture: &[],
+            before: &[],
             last_block: None,
             keep_kv: false,
             rows: None,
@@ -87,6 +90,8 @@ impl<'a> Request<'a> {
 pub struct Output {
     /// `(block, resid_post [n_tokens, d_model])` in the order asked for.
     pub resid_post: Vec<(usize, Tensor)>,
+    /// The same before the edits of its block, for [`Request::before`].
+    pub before: Vec<(usize, Tensor)>,
     /// `resid_post` of the last block that ran, `[n_tokens, d_model]`; with an early exit the kept nodes' rows, packed
     /// in the same order.
     pub last: Tensor,

@@ -6,7 +6,7 @@
 //! folded into `b_enc`. `TopK` chooses by the unfolded value `pre / n` unless the file says otherwise.
 //!
 //! [`Sae`] keeps all of it in memory. [`SaeFile`] is the same on disk, made from any published form by [`convert()`],
-//! and reads the rows that are asked for.
+//! and reads the rows that are asked for. [`Pinned`] and [`LatentEdit`] read and change single latents of either.
 
 mod convert;
 mod description;
@@ -17,7 +17,9 @@ mod fit;
 mod fold;
 mod formats;
 mod layout;
+mod operate;
 mod pick;
+mod pinned;
 mod recipe;
 mod source;
 
@@ -38,6 +40,8 @@ pub use description::{Architecture, Description, Format, Hints, Norm};
 pub use facts::{SaeFacts, describe, facts};
 pub use file::{Active, Rows, SaeFile};
 pub use fit::Fit;
+pub use operate::{LatentEdit, Operator};
+pub use pinned::{Dictionary, Pinned, Ranking};
 
 /// A sparse autoencoder in the internal form (unit decoder rows).
 #[derive(Clone, Debug)]

@@ -108,7 +108,7 @@ mod tests {
     use tiller_protocol::steering::Positions;
 
     use super::*;
-    use crate::steering::tests::{info, row};
+    use crate::steering::tests::{added, info, row};
     use crate::vector_file::tests::example;
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(now.len(), 1);
         assert_eq!((now[0].block, now[0].positions), (0, Positions::LastPrompt));
         // 0.5 of the median norm 10 along (0.6, 0.8).
-        assert_eq!(now[0].delta.to_vec1::<f32>().unwrap(), [3.0, 4.0]);
+        assert_eq!(added(&now[0]), [3.0, 4.0]);
         assert!(Arc::ptr_eq(&now, &edits.now()), "unchanged steering is not rebuilt");
 
         live.set(Steering { rows: vec![row("warm", 0, 0.0), row("gone", 0, 1.0), row("warm", 9, 1.0)] });

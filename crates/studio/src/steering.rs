@@ -73,11 +73,12 @@ pub(crate) fn scaled(
     }
     let delta: Vec<f32> = direction.iter().map(|x| (f64::from(*x) * factor) as f32).collect();
     let delta = Tensor::from_vec(delta, d_model, device).map_err(|error| problem::engine(&error.into()))?;
-    Ok(Edit { block: place.block, delta, positions: place.positions })
+    Ok(Edit::add(place.block, delta, place.positions))
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use tiller_engine::Change;
     use tiller_protocol::model::ModelSource;
     use tiller_protocol::steering::{RowSource, VectorId};
 
@@ -120,11 +121,19 @@ pub(crate) mod tests {
         }
     }
 
+    /// What an edit adds.
+    pub(crate) fn added(edit: &Edit) -> Vec<f32> {
+        match &edit.change {
+            Change::Add(delta) => delta.to_vec1().unwrap(),
+            Change::Latents(_) => panic!("{edit:?} adds no vector"),
+        }
+    }
+
     #[test]
     fn checks_before_an_edit() {
         let good = StoredVector { info: example("warm"), directions: vec![vec![3.0, 4.0], vec![0.0, 0.0]] };
         let attempt = |row: &SteeringRow, model: &ModelInfo| {
-            edit(row, &good, model, &Device::Cpu).map(|edit| edit.delta.to_vec1::<f32>().unwrap())
+            edit(row, &good, model, &Device::Cpu).map(|edit| added(&edit))
         };
         assert_eq!(attempt(&row("warm", 0, -1.0), &info()).unwrap(), [-6.0, -8.0]);
         let other = ModelInfo { hash: "other".to_owned(), ..info() };

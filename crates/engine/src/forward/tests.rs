@@ -124,7 +124,7 @@ fn no_edit_and_zero_edits_give_the_same_bits() {
     let tree = TokenTree::sequence(&ids(12, 1));
     let plain = model.forward(&Request::new(&tree)).unwrap().last.to_vec2::<f32>().unwrap();
     let delta = (noise(&[40], 1.0) * 0.0).unwrap();
-    let edits = Positions::ALL.map(|positions| Edit { block: 1, delta: delta.clone(), positions });
+    let edits = Positions::ALL.map(|positions| Edit::add(1, delta.clone(), positions));
     let edited = model.forward(&Request { edits: &edits, ..Request::new(&tree) }).unwrap().last;
     assert_eq!(plain, edited.to_vec2::<f32>().unwrap());
 }
@@ -140,7 +140,7 @@ fn edits_touch_the_positions_they_name() {
         (Positions::LastPrompt, vec![6]),
         (Positions::Generated, vec![6, 7, 8, 9]),
     ] {
-        let edits = [Edit { block: 0, delta: noise(&[40], 1.0), positions }];
+        let edits = [Edit::add(0, noise(&[40], 1.0), positions)];
         let capture = |edits: &[Edit]| {
             let mut rows = Vec::new();
             let prompt = TokenTree::sequence(&all[..7]);
@@ -177,7 +177,7 @@ fn check_stock(model: &Model, stock: &Model) {
     tree.push(Node { ends_prompt: true, ..node(Parent::Cache(0), &ids(4, 2)) });
     let b = tree.push(node(Parent::Node { node: 0, len: 4 }, &ids(7, 3)));
     tree.push(node(Parent::Node { node: b, len: 2 }, &ids(3, 4)));
-    let edits = Positions::ALL.map(|positions| Edit { block: 1, delta: noise(&[40], 1.0), positions });
+    let edits = Positions::ALL.map(|positions| Edit::add(1, noise(&[40], 1.0), positions));
     let run = |model: &Model| {
         let cache = model.prefill(&ids(6, 1), None).unwrap();
         let caches = [&cache];
@@ -210,6 +210,6 @@ fn requests_that_make_no_sense_are_refused() {
     let mut uncached = TokenTree::new();
     uncached.push(node(Parent::Cache(2), &[1]));
     assert!(matches!(refuse(&Request::new(&uncached)), EngineError::BadRequest(_)));
-    let edit = Edit { block: 0, delta: noise(&[39], 1.0), positions: Positions::All };
+    let edit = Edit::add(0, noise(&[39], 1.0), Positions::All);
     assert!(matches!(refuse(&Request { edits: &[edit], ..Request::new(&tree) }), EngineError::BadRequest(_)));
 }

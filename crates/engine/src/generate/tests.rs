@@ -83,7 +83,7 @@ fn edits_act_from_the_next_token() {
     let prompt = ids(6, 1);
     let plain = write(&model, std::slice::from_ref(&prompt), &greedy(10)).remove(0);
     let none = Arc::new(Vec::new());
-    let edit = Edit { block: 2, delta: (noise(&[40], 1.0) * 30.0).unwrap(), positions: Positions::Generated };
+    let edit = Edit::add(2, (noise(&[40], 1.0) * 30.0).unwrap(), Positions::Generated);
     let strong = Arc::new(vec![edit]);
     let n_written = Cell::new(0);
     let edits = || if n_written.get() < 4 { Arc::clone(&none) } else { Arc::clone(&strong) };

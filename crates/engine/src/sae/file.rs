@@ -129,6 +129,11 @@ impl SaeFile {
         &self.vectors
     }
 
+    /// Everything but the matrices.
+    pub(super) fn vectors(&self) -> &Vectors {
+        &self.vectors
+    }
+
     /// The row `[d_model]` of one latent.
     ///
     /// # Errors

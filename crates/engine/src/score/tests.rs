@@ -32,7 +32,7 @@ fn answers_score_as_they_do_alone() {
     let model = model();
     for positions in [None, Some(Positions::LastPrompt), Some(Positions::Generated), Some(Positions::Prompt)] {
         let edits: Vec<Edit> =
-            positions.into_iter().map(|positions| Edit { block: 1, delta: noise(&[40], 1.0), positions }).collect();
+            positions.into_iter().map(|positions| Edit::add(1, noise(&[40], 1.0), positions)).collect();
         let scores = answer_log_probs(&model, &choices(), &edits).unwrap();
         for (choice, scores) in choices().iter().zip(&scores) {
             for (answer, score) in choice.answers.iter().zip(scores) {

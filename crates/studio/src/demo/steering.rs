@@ -168,7 +168,7 @@ fn zero_is_identical(order: &Order<'_>) -> Result<bool, Problem> {
     let n_edits = rows.iter().filter(|row| crate::steering::acts(row)).count();
     let zero = tiller_engine::Tensor::zeros(loaded.info.d_model, tiller_engine::DType::F32, loaded.device());
     let zero = zero.map_err(|error| problem::engine(&error.into()))?;
-    let edit = Edit { block: 0, delta: zero, positions: tiller_protocol::steering::Positions::All };
+    let edit = Edit::add(0, zero, tiller_protocol::steering::Positions::All);
     let compare = || -> tiller_engine::Result<bool> { Ok(logits(&[])? == logits(std::slice::from_ref(&edit))?) };
     Ok(n_edits == 0 && compare().map_err(|error| problem::engine(&error))?)
 }

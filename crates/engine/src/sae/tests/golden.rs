@@ -13,14 +13,14 @@ use crate::testing::deviation;
 /// Relative to the largest value; both sides compute in f32.
 const BOUND: f32 = 1e-5;
 
-fn fixtures() -> PathBuf {
+pub(super) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
 }
 
 /// Folder of the fixture, path in it, form, gate, block.
-type Case = (&'static str, &'static str, Format, Architecture, usize);
+pub(super) type Case = (&'static str, &'static str, Format, Architecture, usize);
 
-const CASES: &[Case] = {
+pub(super) const CASES: &[Case] = {
     use Architecture::{AbsTopK, Gated, JumpRelu, Standard, TopK};
     use Format::{
         DictionaryLearning as Dl, GemmaScope, GemmaScope2, Goodfire, Linear, LlamaScope, LlamaScopeR1, QwenScope,
@@ -75,18 +75,18 @@ const CASES: &[Case] = {
 };
 
 /// This form leaves the mean length of its activations out.
-fn hints(format: Format) -> Hints {
+pub(super) fn hints(format: Format) -> Hints {
     Hints { mean_norm: (format == Format::LlamaScopeR1).then_some(6.31), ..Hints::default() }
 }
 
-struct Golden {
-    input: Tensor,
+pub(super) struct Golden {
+    pub(super) input: Tensor,
     /// Activations, as the length of what they write.
     acts: Tensor,
     out: Tensor,
 }
 
-fn golden(root: &str) -> Golden {
+pub(super) fn golden(root: &str) -> Golden {
     let file = fixtures().join(root).join("golden.safetensors");
     let mut tensors = candle_core::safetensors::load(file, &Device::Cpu).unwrap();
     let mut take = |name: &str| tensors.remove(name).unwrap();
