@@ -40,11 +40,15 @@ impl Index {
     }
 }
 
-/// Keeps them; `words` are the promoted tokens as text, for search, as far as their texts are known.
-pub(crate) fn write(connection: &Connection, latent: u32, effects: &Effects, words: &str) -> Result<()> {
+/// Keeps them; `words` are the promoted tokens as text, for search, as far as their texts are known. Says whether that
+/// changed anything.
+pub(crate) fn write(connection: &Connection, latent: u32, effects: &Effects, words: &str) -> Result<bool> {
     let data = serde_json::to_string(effects).map_err(|error| IndexError::Damaged(error.to_string()))?;
-    connection.prepare_cached("INSERT OR REPLACE INTO effects VALUES (?1, ?2, ?3)")?.execute((latent, words, data))?;
-    Ok(())
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO effects VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET words = ?2, data = ?3 WHERE words <> ?2 OR data <> ?3",
+    )?;
+    Ok(statement.execute((latent, words, data))? > 0)
 }
 
 /// Promoted tokens as text.
