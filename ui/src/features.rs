@@ -59,6 +59,8 @@ pub(crate) struct Features {
     pub(crate) training: Vec<TrainPoint>,
     /// Where the last training has put its SAE.
     pub(crate) trained: Option<PathBuf>,
+    /// Features similar to this one are to be searched for.
+    pub(crate) similar_to: Option<u32>,
     /// SAE to try on the loaded model once the engine is idle.
     untried: Option<SaeId>,
     paths: Vec<(PathFor, PathBuf)>,

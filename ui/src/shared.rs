@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use tiller_protocol::feature::{FeatureRef, SaeId};
+use tiller_protocol::feature::FeatureRef;
 use tiller_protocol::message::{Command, JobId, RunSummary};
 use tiller_protocol::model::{LoadOptions, ModelCheck, ModelInfo, ModelSource};
 use tiller_protocol::persona::{PersonaSummary, Placement};
@@ -75,8 +75,8 @@ pub(crate) enum Handoff {
     ClimbFeatures(Vec<FeatureRef>),
     /// Show a feature's card.
     Feature(FeatureRef),
-    /// Show the features of an SAE.
-    Sae(SaeId),
+    /// Open the SAE in this file or folder and show its features.
+    OpenSae(PathBuf),
 }
 
 /// What the application has reported, and what is to be asked of it.

@@ -1,6 +1,7 @@
 //! Carrying out actions, offers and what pages hand to each other.
 
 use egui::Ui;
+use tiller_protocol::feature::OpenOptions;
 use tiller_protocol::message::Command;
 use tiller_protocol::model::ModelSource;
 use tiller_protocol::settings::ThemeChoice;
@@ -150,10 +151,19 @@ impl App {
                 shared.open_feature(feature);
                 self.features.opened();
             }
-            Handoff::Sae(id) => {
+            Handoff::OpenSae(path) => {
                 shared.page = Page::Features;
-                shared.show_sae(&id);
-                self.features.opened();
+                let known = shared.features.saes().unwrap_or_default().iter().find(|sae| sae.path == path);
+                match known.map(|sae| sae.id.clone()) {
+                    Some(id) => {
+                        shared.show_sae(&id);
+                        self.features.opened();
+                    }
+                    None => {
+                        self.features.choose_sae();
+                        shared.open_sae(path, OpenOptions::default());
+                    }
+                }
             }
             Handoff::Run(id) => {
                 shared.page = Page::Discover;

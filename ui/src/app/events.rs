@@ -24,7 +24,7 @@ impl App {
             Event::Personas(list) => shared.personas = Some(list),
             Event::Vectors(list) => {
                 shared.vectors = list;
-                self.chat.forget_missing_vectors(shared);
+                self.chat.forget_missing(shared);
             }
             Event::Runs(list) => shared.runs = list,
             Event::Settings(settings) => shared.settings = settings,
@@ -118,7 +118,10 @@ impl App {
     fn apply_more(&mut self, event: Event) {
         let shared = &mut self.shared;
         match event {
-            Event::Saes(list) => shared.features.set_saes(list),
+            Event::Saes(list) => {
+                shared.features.set_saes(list);
+                self.chat.forget_missing(shared);
+            }
             Event::SaeOpened { job, info } => {
                 if shared.assets.finish(job).is_some() {
                     let text = format!("{} is open", info.name);

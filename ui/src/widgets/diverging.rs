@@ -1,10 +1,10 @@
-//! The steering slider: zero in the middle with a detent, vermilion to the right, blue to the left.
+//! The steering slider: a detent where nothing is changed, vermilion to its right, blue to its left.
 
 use egui::{Color32, CursorIcon, DragValue, EventFilter, Key, Rect, Response, Sense, Stroke, Ui, pos2, vec2};
 
 use crate::theme::{Palette, palette, size, space};
 
-/// Points around zero in which a drag stays at zero.
+/// Points around rest in which a drag stays there.
 const DETENT: f32 = 7.0;
 /// Step of the arrow keys.
 const STEP: f64 = 0.05;
@@ -22,12 +22,16 @@ pub(crate) fn track_width(ui: &Ui) -> f32 {
 pub(crate) struct Diverging<'a> {
     /// Accessible name.
     pub(crate) name: &'a str,
-    /// Largest strength on either side.
-    pub(crate) limit: f64,
-    /// Strengths up to here are usual.
+    /// Smallest and largest value.
+    pub(crate) range: (f64, f64),
+    /// The value that changes nothing.
+    pub(crate) rest: f64,
+    /// Up to this far from rest is usual.
     pub(crate) usual: f64,
-    /// Strengths from here on are likely to break the text.
+    /// From this far from rest on, the text is likely to break.
     pub(crate) breaking: f64,
+    /// What the value is, in a few words.
+    pub(crate) unit: &'a str,
 }
 
 /// Strength of the text a value should be shown in.
@@ -48,13 +52,16 @@ impl Diverging<'_> {
         ui.horizontal(|ui| {
             let width = track_width(ui);
             let response = self.track(ui, value, width);
-            response.on_hover_cursor(CursorIcon::ResizeHorizontal).on_hover_text(
-                "Share of the residual norm that is added. Double-click for zero; arrow keys step, Shift for finer steps.",
-            );
+            let rest = crate::number::decimal(self.rest, 0);
+            let hint = format!("{}. Double-click for {rest}; arrow keys step, Shift for finer steps.", self.unit);
+            response.on_hover_cursor(CursorIcon::ResizeHorizontal).on_hover_text(hint);
+            let has_sides = self.range.0 < 0.0;
             let number = DragValue::new(value)
-                .range(-self.limit..=self.limit)
+                .range(self.range.0..=self.range.1)
                 .speed(0.005)
-                .custom_formatter(|value, _| crate::number::signed(value, 2))
+                .custom_formatter(move |value, _| {
+                    if has_sides { crate::number::signed(value, 2) } else { crate::number::decimal(value, 2) }
+                })
                 .custom_parser(|text| text.replace('\u{2212}', "-").trim().parse().ok());
             ui.add_sized([BOX, size::CONTROL - 4.0], number).accessible_name(format!("{} (number)", self.name));
         });
@@ -69,8 +76,8 @@ impl Diverging<'_> {
         );
         let before = *value;
         self.take_pointer(ui, &response, rail, value);
-        take_keys(ui, &response, value);
-        *value = value.clamp(-self.limit, self.limit);
+        take_keys(ui, &response, self.rest, value);
+        *value = value.clamp(self.range.0, self.range.1);
         if *value != before {
             response.mark_changed();
         }
@@ -83,7 +90,7 @@ impl Diverging<'_> {
 
     fn take_pointer(&self, ui: &Ui, response: &Response, rail: Rect, value: &mut f64) {
         if response.double_clicked() {
-            *value = 0.0;
+            *value = self.rest;
             return;
         }
         if (response.clicked() || response.dragged()) && !response.has_focus() {
@@ -91,28 +98,35 @@ impl Diverging<'_> {
         }
         if let Some(pointer) = response.interact_pointer_pos().filter(|_| response.dragged() || response.clicked()) {
             if ui.input(|input| input.modifiers.shift) {
-                let per_point = 2.0 * self.limit / f64::from(rail.width());
+                let per_point = (self.range.1 - self.range.0) / f64::from(rail.width());
                 *value += f64::from(response.drag_delta().x) * per_point * 0.2;
-            } else if (pointer.x - rail.center().x).abs() < DETENT {
-                *value = 0.0;
+            } else if (pointer.x - self.x(rail, self.rest)).abs() < DETENT {
+                *value = self.rest;
             } else {
-                let share = f64::from((pointer.x - rail.center().x) / (rail.width() * 0.5));
-                *value = (share * self.limit / FINE_STEP).round() * FINE_STEP;
+                let share = f64::from((pointer.x - rail.left()) / rail.width());
+                let wanted = self.range.0 + share * (self.range.1 - self.range.0);
+                *value = (wanted / FINE_STEP).round() * FINE_STEP;
             }
         }
+    }
+
+    /// Place of a value on the rail.
+    fn x(&self, rail: Rect, value: f64) -> f32 {
+        let share = (value - self.range.0) / (self.range.1 - self.range.0);
+        rail.left() + share as f32 * rail.width()
     }
 
     fn declare(&self, ui: &Ui, response: &Response, value: f64) {
         use egui::accesskit::Action;
         ui.ctx().accesskit_node_builder(response.id, |node| {
-            node.set_min_numeric_value(-self.limit);
-            node.set_max_numeric_value(self.limit);
+            node.set_min_numeric_value(self.range.0);
+            node.set_max_numeric_value(self.range.1);
             node.set_numeric_value_step(STEP);
             node.add_action(Action::SetValue);
-            if value < self.limit {
+            if value < self.range.1 {
                 node.add_action(Action::Increment);
             }
-            if value > -self.limit {
+            if value > self.range.0 {
                 node.add_action(Action::Decrement);
             }
         });
@@ -121,28 +135,31 @@ impl Diverging<'_> {
     fn paint(&self, ui: &Ui, response: &Response, rail: Rect, value: f64) {
         let palette = palette(ui);
         let painter = ui.painter();
-        let x = |value: f64| rail.center().x + (value / self.limit) as f32 * rail.width() * 0.5;
+        let x = |value: f64| self.x(rail, value);
         painter.rect_filled(rail, 2.0, palette.outline);
-        for sign in [-1.0, 1.0] {
-            let zone = Rect::from_x_y_ranges(
-                egui::Rangef::new(x(sign * self.breaking), x(sign * self.limit)).as_positive(),
-                rail.y_range(),
-            );
-            painter.rect_filled(zone, 2.0, palette.warning.gamma_multiply(0.45));
-            let mark = Stroke::new(1.0, palette.secondary);
-            painter.vline(x(sign * self.usual), rail.bottom() + 4.0..=rail.bottom() + 8.0, mark);
+        for (sign, end) in [(-1.0, self.range.0), (1.0, self.range.1)] {
+            let room = (end - self.rest) * sign;
+            if room > self.breaking {
+                let zone = egui::Rangef::new(x(self.rest + sign * self.breaking), x(end)).as_positive();
+                let zone = Rect::from_x_y_ranges(zone, rail.y_range());
+                painter.rect_filled(zone, 2.0, palette.warning.gamma_multiply(0.45));
+            }
+            if room > self.usual {
+                let mark = Stroke::new(1.0, palette.secondary);
+                painter.vline(x(self.rest + sign * self.usual), rail.bottom() + 4.0..=rail.bottom() + 8.0, mark);
+            }
         }
-        let colour = if value > 0.0 { palette.toward } else { palette.away };
-        let filled = Rect::from_x_y_ranges(egui::Rangef::new(x(0.0), x(value)).as_positive(), rail.y_range())
+        let colour = if value > self.rest { palette.toward } else { palette.away };
+        let filled = Rect::from_x_y_ranges(egui::Rangef::new(x(self.rest), x(value)).as_positive(), rail.y_range())
             .expand2(vec2(0.0, 0.5));
-        if value != 0.0 {
+        if value != self.rest {
             painter.rect_filled(filled, 2.0, colour);
         }
-        painter.vline(x(0.0), rail.top() - 5.0..=rail.bottom() + 5.0, Stroke::new(1.5, palette.secondary));
+        painter.vline(x(self.rest), rail.top() - 5.0..=rail.bottom() + 5.0, Stroke::new(1.5, palette.secondary));
         let handle = pos2(x(value), rail.center().y);
         let radius = if response.hovered() || response.dragged() { 7.5 } else { 6.5 };
         let fill = if palette.dark { palette.text } else { palette.card };
-        let line = if value == 0.0 { palette.secondary } else { colour };
+        let line = if value == self.rest { palette.secondary } else { colour };
         painter.circle(handle, radius, fill, Stroke::new(2.0, line));
         if response.has_focus() {
             painter.circle_stroke(handle, radius + 3.0, Stroke::new(1.5, palette.accent));
@@ -151,7 +168,7 @@ impl Diverging<'_> {
 }
 
 /// Arrow keys, and what accessibility tools ask for.
-fn take_keys(ui: &Ui, response: &Response, value: &mut f64) {
+fn take_keys(ui: &Ui, response: &Response, rest: f64, value: &mut f64) {
     use egui::accesskit::{Action, ActionData};
     if response.has_focus() {
         let filter = EventFilter { horizontal_arrows: true, ..EventFilter::default() };
@@ -163,7 +180,7 @@ fn take_keys(ui: &Ui, response: &Response, value: &mut f64) {
                 *value = ((*value + steps * step) / FINE_STEP).round() * FINE_STEP;
             }
             if input.key_pressed(Key::Home) {
-                *value = 0.0;
+                *value = rest;
             }
         });
     }

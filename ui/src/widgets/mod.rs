@@ -3,6 +3,7 @@
 pub(crate) mod badge;
 pub(crate) mod button;
 pub(crate) mod card;
+pub(crate) mod chip;
 pub(crate) mod confirm;
 pub(crate) mod diverging;
 pub(crate) mod empty;

@@ -2,6 +2,7 @@
 
 mod composer;
 mod conversation;
+mod feature_row;
 mod panel;
 mod turns;
 
@@ -16,7 +17,6 @@ use tiller_protocol::persona::Placement;
 use tiller_protocol::steering::{Positions, RowSource, Steering, SteeringRow, VectorId};
 
 use crate::jobs::Purpose;
-use crate::number::signed;
 use crate::page::Page;
 use crate::pages::scaffold;
 use crate::shared::Shared;
@@ -112,10 +112,13 @@ impl ChatPage {
         shared.toasts.good("Prompt in place: the left column uses it, the right one does not");
     }
 
-    /// Forgets rows whose vector is no longer in the library.
-    pub(crate) fn forget_missing_vectors(&mut self, shared: &mut Shared) {
+    /// Forgets rows whose vector or SAE is no longer there.
+    pub(crate) fn forget_missing(&mut self, shared: &mut Shared) {
         let before = self.steering.rows.len();
-        self.steering.rows.retain(|row| row.vector().is_none_or(|id| shared.vector(id).is_some()));
+        self.steering.rows.retain(|row| match &row.source {
+            RowSource::Vector(id) => shared.vector(id).is_some(),
+            RowSource::Feature { feature, .. } => shared.features.sae(&feature.sae).is_some(),
+        });
         if self.steering.rows.len() != before {
             self.push_steering(shared);
         }
@@ -124,15 +127,18 @@ impl ChatPage {
     /// Tells the application the rows that mean something in the loaded model.
     fn push_steering(&self, shared: &mut Shared) {
         let fits = |row: &&SteeringRow| panel::applies(shared, row);
-        let steering = Steering { rows: self.steering.rows.iter().filter(fits).cloned().collect() };
+        let mut steering = Steering { rows: self.steering.rows.iter().filter(fits).cloned().collect() };
+        for row in &mut steering.rows {
+            // An SAE may have been moved to another block since its feature was pinned.
+            let sae = row.feature().and_then(|(feature, _)| shared.features.sae(&feature.sae));
+            row.block = sae.map_or(row.block, |sae| sae.site.block());
+        }
         shared.send(Command::SetSteering(steering));
     }
 
     /// All strengths to zero.
     pub(crate) fn reset_steering(&mut self, shared: &mut Shared) {
-        for row in &mut self.steering.rows {
-            row.strength = 0.0;
-        }
+        self.steering.rows.iter_mut().for_each(feature_row::rest);
         self.push_steering(shared);
     }
 
@@ -202,8 +208,8 @@ impl ChatPage {
 
     /// The steering in force, in words: `+0.40 sycophantic`.
     fn in_words(&self) -> String {
-        let rows = self.steering.rows.iter().filter(|row| row.enabled && row.strength != 0.0);
-        rows.map(|row| format!("{} {}", signed(row.strength, 2), row.label)).collect::<Vec<_>>().join(", ")
+        let rows = self.steering.rows.iter().filter(|row| feature_row::is_active(row));
+        rows.map(feature_row::in_words).collect::<Vec<_>>().join(", ")
     }
 
     fn last_reply(&mut self, side: Side) -> Option<&mut Reply> {

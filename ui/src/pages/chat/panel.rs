@@ -1,23 +1,24 @@
-//! The steering panel: one row for each vector.
+//! The steering panel: one row for each vector or feature.
 
 use egui::{Align, Layout, Ui};
-use egui_material_icons::icons::{ICON_ADD, ICON_CLOSE, ICON_RESTART_ALT, ICON_WARNING};
+use egui_material_icons::icons::{ICON_ADD, ICON_BADGE, ICON_CLOSE, ICON_RESTART_ALT, ICON_WARNING};
+use tiller_protocol::feature::FeatureOp;
 use tiller_protocol::steering::{Positions, RowSource, SteeringRow, VectorId};
 
-use super::{ChatPage, PANEL};
+use super::{ChatPage, PANEL, feature_row};
 use crate::icon;
 use crate::page::Page;
-use crate::shared::Shared;
+use crate::shared::{Handoff, Shared};
 use crate::theme::{self, palette, space};
 use crate::widgets::diverging::{self, Diverging, side_colour};
 use crate::widgets::{button, card, field, stat};
 
 /// Largest strength on either side, share of the residual norm.
-const LIMIT: f64 = 1.5;
+pub(super) const LIMIT: f64 = 1.5;
 /// Strengths up to here are usual.
-const USUAL: f64 = 0.5;
+pub(super) const USUAL: f64 = 0.5;
 /// Strengths from here on are likely to break the text.
-const BREAKING: f64 = 1.0;
+pub(super) const BREAKING: f64 = 1.0;
 
 /// Whether a row means something in the loaded model.
 pub(super) fn applies(shared: &Shared, row: &SteeringRow) -> bool {
@@ -42,11 +43,11 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
             ui.horizontal(|ui| {
                 ui.label(theme::section("Steering"));
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    let at_zero = page.steering.rows.iter().all(|row| row.strength == 0.0);
-                    let obstacle = at_zero.then(|| "All strengths are zero.".to_owned());
+                    let is_at_rest = !page.steering.rows.iter().any(feature_row::is_active);
+                    let obstacle = is_at_rest.then(|| "Nothing is steered.".to_owned());
                     let reset = button::quiet("Reset").icon(ICON_RESTART_ALT).blocked_by(obstacle);
-                    if reset.hint("All strengths to zero").show(ui).clicked() {
-                        page.steering.rows.iter_mut().for_each(|row| row.strength = 0.0);
+                    if reset.hint("Steer nothing: strengths go back to where they change nothing").show(ui).clicked() {
+                        page.steering.rows.iter_mut().for_each(feature_row::rest);
                     }
                 });
             });
@@ -60,7 +61,7 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
         });
 }
 
-fn rows(ui: &mut Ui, shared: &Shared, page: &mut ChatPage) {
+fn rows(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
     let mut removed = None;
     for (position, row) in page.steering.rows.iter_mut().enumerate() {
         ui.push_id(position, |ui| {
@@ -76,36 +77,61 @@ fn rows(ui: &mut Ui, shared: &Shared, page: &mut ChatPage) {
 }
 
 /// Draws a row; true when it is to be removed.
-fn row_ui(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) -> bool {
+fn row_ui(ui: &mut Ui, shared: &mut Shared, row: &mut SteeringRow) -> bool {
     let mut remove = false;
-    let vector = row.vector().and_then(|id| shared.vector(id));
-    let fits = vector.is_none_or(|vector| shared.fits(vector));
+    let mut card_of = None;
+    let fits = shared.model.is_none() || applies(shared, row);
+    let feature = row.feature().map(|(feature, _)| feature.clone());
+    if let Some(feature) = &feature {
+        shared.know_feature(feature);
+        row.label = shared.feature_name(feature);
+    }
     card::show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = space::XS;
         ui.horizontal(|ui| {
             ui.checkbox(&mut row.enabled, "")
-                .on_hover_text("Apply this vector")
+                .on_hover_text("Apply this row")
                 .accessible_name(format!("Apply {}", row.label));
-            let room = (ui.available_width() - theme::size::CONTROL - space::S).max(40.0);
+            let n_buttons = if feature.is_some() { 2.0 } else { 1.0 };
+            let room = (ui.available_width() - n_buttons * (theme::size::CONTROL + space::S)).max(40.0);
             ui.scope(|ui| {
                 ui.set_max_width(room);
-                ui.add(egui::Label::new(theme::strong(&row.label)).truncate())
-                    .on_hover_text(row.vector().map_or("", |id| &id.0));
+                let source = row.vector().map_or_else(|| row.label.clone(), |id| id.0.clone());
+                ui.add(egui::Label::new(theme::strong(&row.label)).truncate()).on_hover_text(source);
             });
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 remove = button::icon_only(ui, ICON_CLOSE, &format!("Remove {}", row.label)).clicked();
+                if feature.is_some()
+                    && button::icon_only(ui, ICON_BADGE, &format!("Open the card of {}", row.label)).clicked()
+                {
+                    card_of.clone_from(&feature);
+                }
             });
         });
         ui.add_enabled_ui(row.enabled && fits, |ui| {
-            let slider = Diverging { name: &row.label, limit: LIMIT, usual: USUAL, breaking: BREAKING };
+            if feature.is_some() {
+                feature_row::slider(ui, shared, row);
+                return;
+            }
+            let slider = Diverging {
+                name: &row.label,
+                range: (-LIMIT, LIMIT),
+                rest: 0.0,
+                usual: USUAL,
+                breaking: BREAKING,
+                unit: "Share of the residual norm that is added",
+            };
             slider.show(ui, &mut row.strength);
-            if let Some(vector) = vector {
+            if let Some(vector) = row.vector().and_then(|id| shared.vector(id)) {
                 poles(ui, &vector.negative, &vector.positive);
             }
         });
         notes(ui, shared, row, fits);
         where_ui(ui, shared, row);
     });
+    if let Some(feature) = card_of {
+        shared.handoff = Some(Handoff::Feature(feature));
+    }
     remove
 }
 
@@ -130,10 +156,15 @@ fn poles(ui: &mut Ui, negative: &str, positive: &str) {
 fn notes(ui: &mut Ui, shared: &Shared, row: &SteeringRow, fits: bool) {
     let colours = palette(ui);
     if !fits {
-        ui.label(theme::note(ui, "Made on another model: not applied.").color(colours.warning));
+        let words = match row.source {
+            RowSource::Vector(_) => "Made on another model: not applied.",
+            RowSource::Feature { .. } => "Its SAE reads another width than this model has: not applied.",
+        };
+        ui.label(theme::note(ui, words).color(colours.warning));
         return;
     }
-    if row.strength.abs() >= BREAKING {
+    let is_share = row.feature().is_none_or(|(_, op)| !matches!(op, FeatureOp::Multiply | FeatureOp::Ablate));
+    if is_share && row.strength.abs() >= BREAKING {
         stat::row(ui, 16.0, |ui| {
             icon::show(ui, ICON_WARNING, 14.0, colours.warning);
             ui.label(theme::note(ui, "Likely to break the text").color(colours.warning));
@@ -151,7 +182,15 @@ fn notes(ui: &mut Ui, shared: &Shared, row: &SteeringRow, fits: bool) {
     ui.label(theme::note(ui, text).color(side_colour(colours, row.strength)));
 }
 
+/// At which block and at which tokens; a feature acts at the block of its SAE.
 fn where_ui(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) {
+    if row.feature().is_some() {
+        ui.horizontal(|ui| {
+            feature_row::operator(ui, shared, row, 84.0);
+            positions_ui(ui, row);
+        });
+        return;
+    }
     let blocks = shared.model.as_ref().map_or(row.block + 1, |model| model.n_layers);
     let recommended = row.vector().and_then(|id| shared.vector(id)).map(|vector| vector.recommended_block);
     ui.horizontal(|ui| {
@@ -164,11 +203,15 @@ fn where_ui(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) {
         let name = format!("Block of {}", row.label);
         let shown = format!("Block {}", row.block);
         field::choice_shown_as(ui, (&name, &shown), &mut row.block, &options, 84.0);
-        let options: Vec<(Positions, String)> =
-            Positions::ALL.into_iter().map(|positions| (positions, positions.label().to_owned())).collect();
-        let name = format!("Positions of {}", row.label);
-        field::choice(ui, &name, &mut row.positions, &options, ui.available_width());
+        positions_ui(ui, row);
     });
+}
+
+fn positions_ui(ui: &mut Ui, row: &mut SteeringRow) {
+    let options: Vec<(Positions, String)> =
+        Positions::ALL.into_iter().map(|positions| (positions, positions.label().to_owned())).collect();
+    let name = format!("Positions of {}", row.label);
+    field::choice(ui, &name, &mut row.positions, &options, ui.available_width());
 }
 
 fn add(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
@@ -182,26 +225,42 @@ fn add(ui: &mut Ui, shared: &mut Shared, page: &mut ChatPage) {
     if offered.is_empty() && page.steering.rows.is_empty() {
         ui.add_space(space::S);
         ui.label("No vector fits this model yet.");
-        ui.label(theme::secondary(ui, "Extract one from a persona; it takes seconds on the demo model."));
-        if button::secondary("Go to Personas").icon(Page::Personas.icon()).show(ui).clicked() {
-            shared.page = Page::Personas;
-        }
-        return;
-    }
-    if offered.is_empty() {
-        return;
-    }
-    let opener = button::secondary("Add vector").icon(ICON_ADD).show(ui);
-    let mut chosen = None;
-    egui::Popup::menu(&opener).show(|ui| {
-        ui.set_min_width(200.0);
-        for (id, name) in &offered {
-            if ui.button(name).on_hover_text(&id.0).clicked() {
-                chosen = Some(id.clone());
+        ui.label(theme::secondary(
+            ui,
+            "Extract one from a persona; it takes seconds on the demo model. Or pin features of a sparse autoencoder.",
+        ));
+        ui.horizontal(|ui| {
+            if button::secondary("Go to Personas").icon(Page::Personas.icon()).show(ui).clicked() {
+                shared.page = Page::Personas;
             }
+            choose_features(ui, shared);
+        });
+        return;
+    }
+    let mut chosen = None;
+    ui.horizontal(|ui| {
+        if !offered.is_empty() {
+            let opener = button::secondary("Add vector").icon(ICON_ADD).show(ui);
+            egui::Popup::menu(&opener).show(|ui| {
+                ui.set_min_width(200.0);
+                for (id, name) in &offered {
+                    if ui.button(name).on_hover_text(&id.0).clicked() {
+                        chosen = Some(id.clone());
+                    }
+                }
+            });
         }
+        choose_features(ui, shared);
     });
     if let Some(id) = chosen {
         page.steer_with(shared, &id);
+    }
+}
+
+/// Features are found, looked at and pinned on their own page.
+fn choose_features(ui: &mut Ui, shared: &mut Shared) {
+    let hint = "Find a feature on the page Features and pin it";
+    if button::secondary("Features\u{2026}").icon(Page::Features.icon()).hint(hint).show(ui).clicked() {
+        shared.page = Page::Features;
     }
 }

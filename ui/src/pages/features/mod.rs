@@ -7,18 +7,28 @@ mod card_head;
 mod card_note;
 mod effects;
 mod examples;
+mod filters;
 mod fit;
 mod histogram;
 mod import;
+mod keys;
 mod labels;
 mod open_options;
 mod probe;
 mod removal;
+mod results_bar;
+mod sae_bar;
 mod sae_list;
 mod scan;
 mod scan_corpus;
+mod search;
+mod search_fields;
 mod sheets;
 mod similar;
+mod strip;
+mod table;
+mod table_heads;
+mod table_row;
 mod train;
 mod train_form;
 mod train_plots;
@@ -27,6 +37,7 @@ use std::path::PathBuf;
 
 use egui::Ui;
 use egui_material_icons::icons::{ICON_DOWNLOAD, ICON_MANAGE_SEARCH, ICON_MODEL_TRAINING};
+use tiller_protocol::feature::{FeatureFilter, SaeId};
 use tiller_protocol::message::Command;
 
 use crate::page::Page;
@@ -59,11 +70,14 @@ pub(crate) struct FeaturesPage {
     /// The list of SAEs is in sight although one is open.
     choosing: bool,
     list: sae_list::SaeList,
+    /// The SAE that is to be removed, once that is confirmed.
+    removing: Option<SaeId>,
+    search: search::SearchBar,
+    table: table::Table,
     card: card::Card,
     /// The form that is open.
     sheet: Option<Sheet>,
     sheets: sheets::Sheets,
-    focus_search: bool,
 }
 
 impl FeaturesPage {
@@ -99,7 +113,7 @@ impl FeaturesPage {
     /// Puts the cursor into the search field.
     pub(crate) fn focus_search(&mut self) {
         self.choosing = false;
-        self.focus_search = true;
+        self.search.focus = true;
     }
 
     /// Asks anew for what may have changed while another page was in sight.
@@ -123,9 +137,14 @@ impl FeaturesPage {
         } else {
             scaffold::fixed(ui, |ui| {
                 self.head(ui, shared);
+                self.above(ui, shared);
                 self.panes(ui, shared);
             });
+            if keys::page(ui, shared) == Some(keys::Pressed::Search) {
+                self.search.focus = true;
+            }
         }
+        removal::show(ui.ctx(), shared, &mut self.removing);
         self.sheets.show(ui, shared, &mut self.sheet);
     }
 
@@ -146,6 +165,24 @@ impl FeaturesPage {
         });
     }
 
+    /// Which SAE, what is searched for, and what was found.
+    fn above(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        ui.spacing_mut().item_spacing.y = 6.0;
+        match sae_bar::show(ui, shared) {
+            Some(sae_bar::Pressed::Another) => self.choosing = true,
+            Some(sae_bar::Pressed::Remove(id)) => self.removing = Some(id),
+            None => {}
+        }
+        if let Some(latent) = shared.features.similar_to.take() {
+            self.search.similar_to(latent);
+        }
+        if self.search.show(ui, shared) == search::Typed::Enter {
+            self.table.focus = true;
+        }
+        strip::show(ui, shared, &mut self.table.token);
+        results_bar::show(ui, shared);
+    }
+
     /// The table at the left, the card at the right.
     fn panes(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let room = ui.available_width();
@@ -161,6 +198,15 @@ impl FeaturesPage {
                     self.sheet = Some(sheet);
                 }
             });
-        egui::CentralPanel::default().frame(egui::Frame::new().fill(fill)).show(ui, |_ui| {});
+        egui::CentralPanel::default().frame(egui::Frame::new().fill(fill)).show(ui, |ui| {
+            match self.table.show(ui, shared) {
+                Some(table::Ask::Import) => self.sheet = Some(Sheet::Import),
+                Some(table::Ask::Everything) => {
+                    self.search.clear();
+                    filters::change(shared, |search| search.filter = FeatureFilter::default());
+                }
+                None => {}
+            }
+        });
     }
 }

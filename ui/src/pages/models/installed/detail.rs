@@ -15,7 +15,7 @@ use super::removal;
 use super::row::{last_used, state_badge};
 use crate::face::Request;
 use crate::number::{bytes, count, exact_bytes, plural};
-use crate::shared::Shared;
+use crate::shared::{Handoff, Shared};
 use crate::theme::{self, palette, space};
 use crate::widgets::badge::{self, Tone};
 use crate::widgets::{button, card, problem, progress, stat};
@@ -120,6 +120,12 @@ fn actions(ui: &mut Ui, shared: &mut Shared, asset: &Asset, parts: &mut Parts<'_
                 shared.open_asset(asset);
             }
         }
+        if asset.kind == AssetKind::Sae && asset.state == AssetState::Ready {
+            let hint = "Converts it once and shows its features";
+            if button::primary("Open its features").hint(hint).show(ui).clicked() {
+                shared.handoff = Some(Handoff::OpenSae(asset.path.clone()));
+            }
+        }
         if is_there {
             let running = shared.assets.verification(&asset.path).map(|_| "It is being verified.".to_owned());
             let verify = button::secondary("Verify").icon(ICON_VERIFIED).blocked_by(running);
@@ -139,10 +145,6 @@ fn actions(ui: &mut Ui, shared: &mut Shared, asset: &Asset, parts: &mut Parts<'_
             *parts.removing = Some(asset.path.clone());
         }
     });
-    if asset.kind == AssetKind::Sae && asset.state == AssetState::Ready && asset.origin != AssetOrigin::Shipped {
-        let text = "This version keeps and verifies SAEs. Discovery reads the one that ships with the demo model.";
-        ui.label(theme::note(ui, text));
-    }
 }
 
 /// The folder to show: a file's own.
