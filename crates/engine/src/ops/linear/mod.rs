@@ -5,16 +5,16 @@
 //! Elsewhere it is a tensor of the device ([`frozen`]).
 
 mod dense;
-mod dots;
+pub(crate) mod dots;
 mod frozen;
 mod narrow;
 pub(crate) mod rows;
-mod widen;
+pub(crate) mod widen;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail};
 
 use self::dense::Dense;
 use self::frozen::FrozenProduct;
@@ -204,6 +204,30 @@ impl Linear {
         }
     }
 
+    /// The first `n` outputs of an [`Orientation::OutIn`] map without bias for one row `[n_in]`, with f32 sums of the
+    /// stored values whatever the format and the device; no copy of the weight is made. A constant.
+    pub(crate) fn exact_row(&self, x: &[f32], n: usize) -> Result<Vec<f32>> {
+        let mut out = vec![0.0; n];
+        match &self.weight {
+            Weight::Dense(weight, Orientation::OutIn) if is_fused(weight) => {
+                let values = Values::of(weight);
+                self.dense(values.slice()?, Orientation::OutIn).some(0..n).forward(&mut out, x, false);
+            }
+            Weight::Dense(weight, Orientation::OutIn) => {
+                let column = Tensor::from_slice(x, (x.len(), 1), weight.device())?;
+                for (first, out) in (0..n).step_by(WIDENED_ROWS).zip(out.chunks_mut(WIDENED_ROWS)) {
+                    let rows = weight.narrow(0, first, out.len())?.to_dtype(DType::F32)?;
+                    out.copy_from_slice(&rows.matmul(&column)?.flatten_all()?.to_vec1::<f32>()?);
+                }
+            }
+            Weight::Rows(parts, Orientation::OutIn) => narrow::exact_row(&mut out, x, parts, 0..n)?,
+            Weight::Dense(_, Orientation::InOut) | Weight::Rows(_, Orientation::InOut) => {
+                bail!("a turned weight gives all outputs or none")
+            }
+        }
+        Ok(out)
+    }
+
     /// Adds the input's gradient from that of some outputs: the other way of [`Self::forward_some`].
     pub(crate) fn backward_some(&self, dx: &mut [f32], grad: &[f32], outputs: Range<usize>) -> Result<()> {
         match &self.weight {
@@ -246,6 +270,9 @@ impl CustomOp1 for Linear {
 
 /// Products below this many weights run on the calling thread: waking another costs more.
 const PARALLEL_FROM: usize = 1 << 19;
+
+/// Rows of a device's weight that are widened at once where exact sums are asked for.
+const WIDENED_ROWS: usize = 1 << 12;
 
 /// Outputs per task of a product with few rows.
 fn task_width(n_out: usize, n_weights: usize) -> usize {

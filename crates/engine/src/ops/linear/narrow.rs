@@ -42,14 +42,7 @@ pub(super) fn along_rows(out: &mut [f32], x: &[f32], parts: &[Rows], outputs: Ra
         if let Some(found) = if integers { part.integer_product(x)? } else { None } {
             scatter(out, stride, columns, &found, add);
         } else if n <= DOT_ROWS {
-            let left = Left::of(x, n_in);
-            let width = task_width(rows.len(), rows.len() * n_in);
-            let tasks: Vec<_> = pieces(rows, width).collect();
-            let found: Vec<Vec<f32>> =
-                tasks.par_iter().map(|rows| few_rows(&left, part, rows.clone())).collect::<Result<_>>()?;
-            for (columns, found) in pieces(columns, width).zip(&found) {
-                scatter(out, stride, columns, found, add);
-            }
+            by_dots(out, stride, x, Overlap { part, rows, columns }, add)?;
         } else {
             let tasks = columns_mut(out, stride, columns.clone(), panel_width(n_in));
             in_parallel(tasks, rows.len() * n_in, |panel, mut task| {
@@ -61,6 +54,26 @@ pub(super) fn along_rows(out: &mut [f32], x: &[f32], parts: &[Rows], outputs: Ra
                 Ok(())
             })?;
         }
+    }
+    Ok(())
+}
+
+/// Some outputs for one input row, which is not rounded whatever the format: `out` `[outputs.len()]`, `x` `[n_in]`.
+pub(super) fn exact_row(out: &mut [f32], x: &[f32], parts: &[Rows], outputs: Range<usize>) -> Result<()> {
+    let stride = outputs.len();
+    overlaps(parts, outputs).try_for_each(|overlap| by_dots(out, stride, x, overlap, false))
+}
+
+/// [`along_rows`] of one part for at most [`DOT_ROWS`] rows.
+fn by_dots(out: &mut [f32], stride: usize, x: &[f32], overlap: Overlap<'_>, add: bool) -> Result<()> {
+    let Overlap { part, rows, columns } = overlap;
+    let left = Left::of(x, part.n_in());
+    let width = task_width(rows.len(), rows.len() * part.n_in());
+    let tasks: Vec<_> = pieces(rows, width).collect();
+    let found: Vec<Vec<f32>> =
+        tasks.par_iter().map(|rows| few_rows(&left, part, rows.clone())).collect::<Result<_>>()?;
+    for (columns, found) in pieces(columns, width).zip(&found) {
+        scatter(out, stride, columns, found, add);
     }
     Ok(())
 }
