@@ -107,6 +107,10 @@ pub(crate) enum Command {
     Evaluate(commands::evaluate::EvaluateArgs),
     /// Write one reply.
     Generate(commands::generate::GenerateArgs),
+    /// Describe, check, use and convert sparse autoencoders.
+    Sae(commands::sae::SaeArgs),
+    /// Search the features of an autoencoder, and read what is known of them.
+    Features(commands::features::FeaturesArgs),
     /// Measure Tiller's own speed.
     Bench(commands::bench::BenchArgs),
 }

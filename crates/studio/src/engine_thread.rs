@@ -8,15 +8,20 @@ use std::time::SystemTime;
 
 use crossbeam_channel::Receiver;
 use tiller_engine::Edit;
+use tiller_engine::sae::Precision;
 use tiller_protocol::message::{Command, Event, JobId};
 use tiller_protocol::model::{LoadOptions, ModelSource};
 use tiller_protocol::problem::Problem;
 use tiller_protocol::steering::{Steering, SteeringRow};
 
 use crate::clock::stamp;
+use crate::features::open::slug;
+use crate::features::self_test::self_test;
+use crate::features::shelf::{OpenSae, counted};
 use crate::jobs::material::Shelf;
-use crate::jobs::{EventSink, Sink as _, chat, discover, evaluate, extract};
+use crate::jobs::{EventSink, Sink as _, chat, discover, evaluate, extract, features, train_sae};
 use crate::models::{self, Held, Loaded};
+use crate::steering::Maker;
 use crate::studio::{Current, Shared};
 use crate::{io_thread, problem, steering};
 
@@ -36,7 +41,12 @@ pub(crate) fn start(shared: Arc<Shared>, orders: Receiver<Command>) -> Result<Jo
             for command in orders {
                 match (engine.shared.current(), command) {
                     (None, Command::UnloadModel) => engine.unload(),
-                    (Some(current), command) => engine.run(&current, command),
+                    (Some(current), command) => {
+                        engine.run(&current, command);
+                        while let Some((current, command)) = engine.shared.begin_waiting() {
+                            engine.run(&current, command);
+                        }
+                    }
                     // A command without a job is never queued here.
                     (None, _) => {}
                 }
@@ -52,6 +62,7 @@ struct Engine {
 
 impl Engine {
     fn unload(&mut self) {
+        self.shared.features.set_model(None);
         self.loaded = None;
         self.shared.set_held(Held::default());
         self.shared.outbox.post(Event::ModelUnloaded);
@@ -78,7 +89,8 @@ impl Engine {
             Command::LoadModel { source, options, .. } => self.load((job, &source), options, sink),
             Command::Say { turns, sampling, side_by_side, plain_turns, .. } => {
                 let ask = chat::Ask { turns, sampling, side_by_side, plain_turns };
-                chat::say(self.loaded()?, &ask, &shared.live, &shared.workspace, sink)?;
+                let neutral = shared.neutral().unwrap_or_default();
+                chat::say(self.loaded()?, &ask, &shared.live, (&shared.workspace, &neutral), sink)?;
                 Ok(Event::ChatDone { job })
             }
             Command::Extract { persona, method, .. } => {
@@ -107,6 +119,26 @@ impl Engine {
                 let ask = evaluate::Ask { persona, items, placement, prompts, steering };
                 Ok(Event::Evaluated { job, conditions: evaluate::evaluate(loaded, &ask, sink)? })
             }
+            Command::TestSae { sae, .. } => {
+                let open = OpenSae::new(&shared.workspace, &sae)?;
+                let info = self_test(self.loaded()?, (&open.info, &open.file), &shared.neutral()?, sink)?;
+                // It may have been moved to another block meanwhile.
+                if shared.workspace.sae(&sae)?.site == info.site {
+                    shared.workspace.save_sae(&info)?;
+                }
+                Ok(Event::SaeTested { job, info: Box::new(counted(info, &open.index)) })
+            }
+            Command::SearchFeatures { .. }
+            | Command::ProbeFeature { .. }
+            | Command::ScanFeatures { .. }
+            | Command::LabelFeatures { .. } => features::answer(self.loaded()?, &shared, (job, command), sink),
+            Command::TrainSae { settings, .. } => {
+                let out = shared.workspace.training(&slug(&settings.name), settings.resume);
+                let ask =
+                    train_sae::Ask { settings: &settings, precision: Precision::F32, out: &out, assets: &shared.assets };
+                let trained = train_sae::train(self.loaded()?, &ask, sink)?;
+                if trained.is_stopped { Err(problem::stopped()) } else { Ok(Event::SaeTrained { job, path: out }) }
+            }
             other => Err(problem::bad_input(&format!("{other:?} is not a job"), "Report this.")),
         }
     }
@@ -132,6 +164,7 @@ impl Engine {
         shared.set_held(Held { device: info.device.clone(), bytes: info.weights_bytes, path: plan.dir.clone() });
         // Only now: a model that cannot be loaded does not cost the one that is there, if both fit.
         self.loaded = Some(loaded);
+        shared.features.set_model(self.loaded.as_ref());
         Ok(Event::ModelReady { job, info })
     }
 
@@ -152,7 +185,7 @@ fn run_job(
     current: &Current,
     work: impl FnOnce(&mut EventSink<'_>) -> Result<Event, Problem>,
 ) -> Event {
-    let Current { job, title, stop } = current.clone();
+    let Current { job, title, stop, .. } = current.clone();
     shared.outbox.post(Event::Started { job, title: title.clone() });
     let mut sink = EventSink::new(job, &shared.outbox, stop);
     let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut sink)));
@@ -173,17 +206,14 @@ fn edits(loaded: &Loaded, shared: &Shared, steering: Option<Steering>) -> Result
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let edits = rows
-        .iter()
-        .map(|row| steering::edit(row, &shared.workspace.vector(vector_of(row)?)?, &loaded.info, loaded.device()))
-        .collect::<Result<_, _>>()?;
-    let names: Vec<String> = rows.iter().map(|row| format!("{} {:+.2}", row.label, row.strength)).collect();
-    Ok(vec![(names.join(", "), edits)])
-}
-
-/// The vector of a row.
-fn vector_of(row: &SteeringRow) -> Result<&tiller_protocol::steering::VectorId, Problem> {
-    row.vector().ok_or_else(|| problem::bad_input("only vectors can be measured", "Take the other rows out."))
+    let neutral = shared.neutral()?;
+    let norm = |block| loaded.resid_norm(block, &neutral);
+    let made = Maker::new(&shared.workspace, &loaded.info, loaded.device(), &norm).make(&rows);
+    if let Some(problem) = made.problems.into_iter().next() {
+        return Err(problem);
+    }
+    let names: Vec<String> = rows.iter().map(steering::words).collect();
+    Ok(vec![(names.join(", "), made.edits)])
 }
 
 /// What a panic says.

@@ -13,10 +13,11 @@ use tiller_protocol::message::{Command, Event, JobId};
 use tiller_protocol::problem::Problem;
 
 use crate::engine_thread::panic_text;
+use crate::features::{import, open};
 use crate::installed::{self, Imported};
 use crate::jobs::{EventSink, Sink as _};
-use crate::problem;
 use crate::studio::Shared;
+use crate::{features_thread, problem};
 
 /// Jobs that are under way or wait for the thread, with the flags that stop them.
 #[derive(Debug, Default)]
@@ -91,6 +92,25 @@ fn carry_out(shared: &Shared, command: Command) {
             let verdict = shared.installed.verify(&path, sink)?;
             Ok(Event::Verified { job, verdict: Box::new(verdict) })
         }),
+        Command::OpenSae { job, path, options } => {
+            run(shared, job, &title("Opening", &path), |sink| {
+                let places = (&shared.workspace, &shared.installed);
+                let info = open::open(places, &path, &options, sink)?;
+                if options.delete_original {
+                    // The SAE is open either way.
+                    delete_original(shared, &info.path);
+                }
+                Ok(Event::SaeOpened { job, info: Box::new(info) })
+            });
+            features_thread::post_saes(shared);
+        }
+        Command::ImportFeatures { job, sae, path, options } => {
+            run(shared, job, &title("Importing", &path), |sink| {
+                let report = import::import(&shared.workspace, &sae, &path, options, sink)?;
+                shared.outbox.post(Event::FeaturesChanged(sae.clone()));
+                Ok(Event::FeaturesImported { job, sae, report: Box::new(report) })
+            });
+        }
         Command::RemoveAsset(path) => quick(shared, "Removing", |shared| {
             let freed_bytes = remove(shared, &path)?;
             shared.outbox.post(Event::AssetRemoved { path, freed_bytes });
@@ -141,6 +161,15 @@ fn quick(shared: &Shared, title: &str, work: impl FnOnce(&Shared) -> Result<(), 
         shared.outbox.post(Event::Failed { job: None, problem });
     }
     installed::post(shared);
+}
+
+/// Deletes the published files of an SAE that was converted, where the library would; why not is told.
+fn delete_original(shared: &Shared, path: &Path) {
+    let told = match remove(shared, path) {
+        Ok(freed_bytes) => Event::AssetRemoved { path: path.to_owned(), freed_bytes },
+        Err(problem) => Event::Failed { job: None, problem },
+    };
+    shared.outbox.post(told);
 }
 
 /// Deletes or forgets an asset that nothing uses.

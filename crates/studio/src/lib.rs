@@ -18,6 +18,8 @@ mod clock;
 mod demo;
 mod downloads;
 mod engine_thread;
+mod features;
+mod features_thread;
 mod files_thread;
 mod installed;
 mod io_thread;

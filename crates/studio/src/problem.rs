@@ -4,10 +4,12 @@
 //! [`engine`] and [`discover`]; everything studio itself can meet has a function here, so that the wording can be
 //! read, compared and tested together.
 
+mod features;
 mod hub;
 mod installed;
 mod memory;
 mod sae;
+mod train;
 mod weights;
 
 use std::io;
@@ -17,15 +19,20 @@ use tiller_discover::DiscoverError;
 use tiller_engine::EngineError;
 use tiller_protocol::problem::Problem;
 
+pub(crate) use features::{empty_side, no_examples, no_text_in_line, no_texts, not_text, sae_misfit};
 pub(crate) use hub::{cannot_run, hub, no_choice, no_tokenizer, nothing_to_open, only_pickles, refusal, which_choice};
 pub(crate) use installed::{
     ambiguous, an_sae, another_import, behind_a_link, changed_while_loading, damaged, downloading, folder_known,
     folder_stays, in_use, incomplete, no_room_to_copy, no_storage_folder, not_in_cache, not_installed, not_linked,
-    nothing_at, nothing_in, other_kind, other_sae, outside_folders, pickled, several_forms, several_in,
-    ships_with_tiller,
+    nothing_at, nothing_in, other_kind, outside_folders, pickled, several_forms, several_in,
+    ships_with_tiller, told_by_its_path,
 };
 pub(crate) use memory::{amount, does_not_fit, no_room};
-pub(crate) use sae::{another_opening, converted_sae, no_room_to_convert, sae, unknown_sae};
+pub(crate) use sae::{
+    a_model, another_opening, converted_sae, dead_feature, index, no_feature, no_room_to_convert, no_such_sae, sae,
+    sae_in_use, unknown_sae,
+};
+pub(crate) use train::{checkpoint, no_block, other_training, too_little_text};
 
 /// What to do when a calculation fails for a reason that Tiller did not foresee.
 const REPORT_IT: &str = "Try again. If it happens again, report it together with the cause above.";
@@ -95,6 +102,11 @@ pub(crate) fn engine(error: &EngineError) -> Problem {
             "Choose another device in Settings (or --device cpu) and load the model again.",
         ),
         EngineError::OutOfMemory { device, needed, free } => memory::out_of_memory(device, *needed, *free),
+        EngineError::Diverged { step } => Problem::new(
+            "The training has gone astray",
+            format!("After {step} steps its loss grew beyond all bounds."),
+            "Choose a smaller learning rate, and begin anew.",
+        ),
         EngineError::Stopped => stopped(),
         EngineError::Candle(error) => {
             Problem::new("The calculation failed", format!("{}.", capital(&error.to_string())), REPORT_IT)

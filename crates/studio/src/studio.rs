@@ -1,8 +1,8 @@
 //! Commands in, events out.
 //!
-//! Four threads stand behind [`Studio`]: `engine` owns the model and does one job at a time, `io` reads and writes the
-//! workspace, `files` compares and copies models, `net` hands out what is to be asked of the hub. [`Studio::send`] never
-//! waits for any of them. Stop and live steering do not queue: they are set at once on handles that the running job
+//! Five threads stand behind [`Studio`]: `engine` owns the model and does one job at a time, `io` reads and writes the
+//! workspace, `files` compares and copies models and converts SAEs, `features` answers questions about features, `net`
+//! hands out what is to be asked of the hub. [`Studio::send`] never waits for any of them. Stop and live steering do not queue: they are set at once on handles that the running job
 //! reads before each step or token. A second job of the engine is refused with the name of the first.
 
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use tiller_protocol::problem::Problem;
 use tiller_protocol::settings::AppSettings;
 
 use crate::assets::Assets;
+use crate::features::Features;
 use crate::files_thread::FileJobs;
 use crate::installed::{Installed, is_same};
 use crate::library::Library;
@@ -26,7 +27,7 @@ use crate::models::{Held, Sources};
 use crate::net::{self, HubOptions, Net, Order};
 use crate::outbox::{Outbox, Wake};
 use crate::workspace::Workspace;
-use crate::{engine_thread, files_thread, io_thread, problem};
+use crate::{engine_thread, features_thread, files_thread, io_thread, problem};
 
 /// Commands that may wait for the io thread.
 const IO_QUEUE: usize = 1024;
@@ -52,6 +53,7 @@ pub struct Studio {
     engine: Option<Sender<Command>>,
     io: Option<Sender<Command>>,
     files: Option<Sender<Command>>,
+    features: Option<Sender<Command>>,
     net: Option<Sender<Order>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -68,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) installed: Installed,
     /// Work on their files.
     pub(crate) file_jobs: FileJobs,
+    /// Searches among features, and the logit lens of the loaded model.
+    pub(crate) features: Features,
     /// The hub.
     pub(crate) net: Net,
     /// Personas.
@@ -81,6 +85,8 @@ pub(crate) struct Shared {
     /// What chat templates were asked to be told at the start.
     template: TemplateOptions,
     current: Mutex<Option<Current>>,
+    /// A search that is to run once the older one has ended.
+    waiting: Mutex<Option<Command>>,
     held: Mutex<Held>,
     /// Files of the model that is being loaded.
     opening: Mutex<Option<PathBuf>>,
@@ -106,6 +112,17 @@ pub(crate) struct Current {
     pub(crate) title: String,
     /// Set to stop it.
     pub(crate) stop: Arc<AtomicBool>,
+    /// It is a search, which a newer one may stop.
+    pub(crate) is_search: bool,
+}
+
+/// When a job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It has the engine.
+    Now,
+    /// Once the older search that is being stopped has ended.
+    AfterTheOlder,
 }
 
 impl Shared {
@@ -124,17 +141,36 @@ impl Shared {
         self.outbox.post(event);
     }
 
-    /// Takes the engine for a job.
+    /// Takes the engine for a job. A search, given as `search`, waits for an older one, which has been told to stop.
     ///
     /// # Errors
     /// When another job has it.
-    fn begin_job(&self, job: JobId, title: String) -> Result<(), Problem> {
+    fn begin_job(&self, job: JobId, title: String, search: Option<&Command>) -> Result<Turn, Problem> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = current.as_ref() {
-            return Err(problem::busy(&running.title));
+        match (current.as_ref(), search) {
+            (Some(running), Some(search)) if running.is_search => {
+                *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(search.clone());
+                Ok(Turn::AfterTheOlder)
+            }
+            (Some(running), _) => Err(problem::busy(&running.title)),
+            (None, _) => {
+                *current = Some(Current { job, title, stop: Arc::default(), is_search: search.is_some() });
+                Ok(Turn::Now)
+            }
         }
-        *current = Some(Current { job, title, stop: Arc::default() });
-        Ok(())
+    }
+
+    /// The search that waited for an older one, if there is one and the engine is free; it has the engine now.
+    pub(crate) fn begin_waiting(&self) -> Option<(Current, Command)> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.is_some() {
+            return None;
+        }
+        let command = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let (job, title) = Studio::job(&command)?;
+        let began = Current { job, title, stop: Arc::default(), is_search: true };
+        *current = Some(began.clone());
+        Some((began, command))
     }
 
     /// Device and number format for the next model.
@@ -221,6 +257,7 @@ impl Studio {
             assets,
             installed,
             file_jobs: FileJobs::default(),
+            features: Features::default(),
             net: Net::new(&options.hub, settings.offline),
             library,
             live: LiveSteering::default(),
@@ -228,6 +265,7 @@ impl Studio {
             choice: (options.device, options.dtype),
             template: options.template,
             current: Mutex::new(None),
+            waiting: Mutex::default(),
             held: Mutex::default(),
             opening: Mutex::default(),
             io: Mutex::default(),
@@ -239,6 +277,7 @@ impl Studio {
         let (engine, engine_orders) = crossbeam_channel::bounded(4);
         let (io, io_orders) = crossbeam_channel::bounded(IO_QUEUE);
         let (files, file_orders) = crossbeam_channel::bounded(IO_QUEUE);
+        let (features, feature_orders) = crossbeam_channel::bounded(IO_QUEUE);
         *shared.io.lock().unwrap_or_else(PoisonError::into_inner) = Some(io.clone());
         let (net, net_thread) = net::start(Arc::clone(&shared))?;
         let threads = vec![
@@ -246,8 +285,10 @@ impl Studio {
             engine_thread::start(Arc::clone(&shared), engine_orders)?,
             io_thread::start(Arc::clone(&shared), io_orders)?,
             files_thread::start(Arc::clone(&shared), file_orders)?,
+            features_thread::start(Arc::clone(&shared), feature_orders)?,
         ];
-        Ok(Self { shared, engine: Some(engine), io: Some(io), files: Some(files), net: Some(net), threads })
+        let (engine, io, files, features, net) = (Some(engine), Some(io), Some(files), Some(features), Some(net));
+        Ok(Self { shared, engine, io, files, features, net, threads })
     }
 
     /// Hands in a command; never waits.
@@ -258,6 +299,8 @@ impl Studio {
                     current.stop.store(true, Ordering::Relaxed);
                 }
                 self.shared.file_jobs.stop(job);
+                self.shared.features.stop(job);
+                self.drop_waiting(Some(job));
             }
             Command::AskHub(_)
             | Command::StartDownload { .. }
@@ -267,6 +310,9 @@ impl Studio {
             | Command::DismissDownload(_)
             | Command::SetToken(_) => self.queue_net(command),
             Command::Refresh | Command::SaveSettings(_) => {
+                if command == Command::Refresh {
+                    self.queue(self.features.as_ref(), Command::ListSaes);
+                }
                 self.queue_net(command.clone());
                 self.queue(self.io.as_ref(), command);
             }
@@ -275,18 +321,57 @@ impl Studio {
                 Some(running) => self.shared.fail(None, problem::busy(&running.title)),
                 None => self.queue(self.engine.as_ref(), Command::UnloadModel),
             },
-            Command::ImportAsset { job, .. } | Command::VerifyAsset { job, .. } => {
+            Command::ImportAsset { job, .. }
+            | Command::VerifyAsset { job, .. }
+            | Command::OpenSae { job, .. }
+            | Command::ImportFeatures { job, .. } => {
                 self.shared.file_jobs.begin(job);
                 self.queue(self.files.as_ref(), command);
             }
             Command::RemoveAsset(_) | Command::MoveAsset { .. } => self.queue(self.files.as_ref(), command),
-            command => match Self::job(&command) {
-                Some((job, title)) => match self.shared.begin_job(job, title) {
-                    Ok(()) => self.queue(self.engine.as_ref(), command),
-                    Err(problem) => self.shared.fail(Some(job), problem),
-                },
-                None => self.queue(self.io.as_ref(), command),
-            },
+            Command::SearchFeatures { job, ref search } => {
+                let needs_model = search.query.needs_model();
+                self.shared.features.begin(job);
+                self.drop_waiting(None);
+                if let Some(older) = self.shared.current().filter(|current| current.is_search) {
+                    older.stop.store(true, Ordering::Relaxed);
+                }
+                if needs_model { self.begin(command) } else { self.queue(self.features.as_ref(), command) }
+            }
+            Command::ListSaes
+            | Command::RemoveSae(_)
+            | Command::MoveSae { .. }
+            | Command::FeatureRows { .. }
+            | Command::OpenFeature(_)
+            | Command::SetBookmark { .. }
+            | Command::SetNote { .. }
+            | Command::AddLabel { .. }
+            | Command::RemoveLabel { .. }
+            | Command::ExportFeature { .. } => self.queue(self.features.as_ref(), command),
+            command => self.begin(command),
+        }
+    }
+
+    /// Begins a job of the engine; what is none goes to the io thread.
+    fn begin(&self, command: Command) {
+        let Some((job, title)) = Self::job(&command) else {
+            return self.queue(self.io.as_ref(), command);
+        };
+        let is_search = matches!(command, Command::SearchFeatures { .. });
+        match self.shared.begin_job(job, title, is_search.then_some(&command)) {
+            Ok(Turn::Now) => self.queue(self.engine.as_ref(), command),
+            Ok(Turn::AfterTheOlder) => {}
+            Err(problem) => self.shared.fail(Some(job), problem),
+        }
+    }
+
+    /// Stops the search that waits for the engine, if it is this one or any is meant.
+    fn drop_waiting(&self, meant: Option<JobId>) {
+        let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let job = waiting.as_ref().and_then(|command| Self::job(command)).map(|(job, _)| job);
+        if let Some(job) = job.filter(|job| meant.is_none_or(|meant| meant == *job)) {
+            *waiting = None;
+            self.shared.outbox.post(Event::Stopped { job });
         }
     }
 
@@ -393,6 +478,7 @@ impl Drop for Studio {
         self.engine = None;
         self.io = None;
         self.files = None;
+        self.features = None;
         // The thread hands work out and never waits, so there is room soon.
         if self.net.take().is_some_and(|net| net.send(Order::End).is_err()) {
             log::error!("the thread of the network ended before");
@@ -422,6 +508,7 @@ pub(crate) mod tests_support {
             assets: Assets::find(),
             installed: Installed::nothing(),
             file_jobs: FileJobs::default(),
+            features: Features::default(),
             net: Net::new(&HubOptions { offline: true, ..HubOptions::default() }, true),
             library: Library::new(vec![]),
             live: LiveSteering::default(),
@@ -429,11 +516,12 @@ pub(crate) mod tests_support {
             choice: (None, None),
             template: TemplateOptions::default(),
             current: Mutex::default(),
+            waiting: Mutex::default(),
             held: Mutex::default(),
             opening: Mutex::default(),
             io: Mutex::default(),
         };
-        shared.begin_job(JobId(1), title.to_owned()).expect("nothing else runs");
+        shared.begin_job(JobId(1), title.to_owned(), None).expect("nothing else runs");
         let current = shared.current().expect("the job has begun");
         (shared, current)
     }

@@ -52,18 +52,18 @@ impl NamedTensor {
     }
 }
 
-/// Writes tensors atomically.
+/// Writes tensors atomically, with one entry of metadata if any.
 ///
 /// # Errors
 /// A folder that cannot be written.
-pub(crate) fn write_tensors(path: &Path, tensors: &[NamedTensor], tiller: Option<String>) -> Result<(), Problem> {
+pub(crate) fn write_tensors(path: &Path, tensors: &[NamedTensor], told: Option<(&str, String)>) -> Result<(), Problem> {
     let unwritable = |error: safetensors::SafeTensorError| problem::unwritable(path, &error.to_string());
     let views = tensors
         .iter()
         .map(|t| Ok((t.name.as_str(), TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(unwritable)?;
-    let metadata = tiller.map(|text| HashMap::from([("tiller".to_owned(), text)]));
+    let metadata = told.map(|(key, text)| HashMap::from([(key.to_owned(), text)]));
     let bytes = safetensors::serialize(views, metadata).map_err(unwritable)?;
     atomic::write(path, &bytes)
 }
@@ -81,7 +81,7 @@ pub(crate) fn write(path: &Path, info: &VectorInfo, directions: &[Vec<f32>]) -> 
     let info = VectorInfo { path: Default::default(), ..info.clone() };
     let provenance = Provenance { format: document::FORMAT, hook: HOOK.to_owned(), info };
     let text = serde_json::to_string(&provenance).map_err(|error| problem::unwritable(path, &error.to_string()))?;
-    write_tensors(path, &tensors, Some(text))
+    write_tensors(path, &tensors, Some(("tiller", text)))
 }
 
 /// The directions of blocks `0..n_blocks`, each `[d_model]`.

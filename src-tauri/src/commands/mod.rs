@@ -5,10 +5,12 @@ pub(crate) mod demo;
 pub(crate) mod discover;
 pub(crate) mod evaluate;
 pub(crate) mod extract;
+pub(crate) mod features;
 pub(crate) mod generate;
 pub(crate) mod grad;
 pub(crate) mod model;
 mod number;
+pub(crate) mod sae;
 mod steering;
 pub(crate) mod trace;
 
@@ -102,6 +104,8 @@ fn dispatch(command: &Command, context: &Context) -> Result<Ended, Failure> {
         Command::Discover(args) => discover::run(args, context),
         Command::Evaluate(args) => evaluate::run(args, context),
         Command::Generate(args) => generate::run(args, context),
+        Command::Sae(args) => sae::run(args, context),
+        Command::Features(args) => features::run(args, context),
         Command::Bench(args) => bench::run(args, context),
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct TraceArgs {
 /// What the model reads: exactly one of three.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-struct InputArgs {
+pub(crate) struct InputArgs {
     /// Token ids, with commas between.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     ids: Option<Vec<u32>>,
@@ -42,16 +42,23 @@ struct InputArgs {
     chat: Option<PathBuf>,
 }
 
+impl InputArgs {
+    /// What was given.
+    pub(crate) fn input(&self) -> Result<TraceInput, Failure> {
+        match self {
+            Self { ids: Some(ids), .. } => Ok(TraceInput::Ids(ids.clone())),
+            Self { text: Some(text), .. } => Ok(TraceInput::Text(text.clone())),
+            Self { chat: Some(path), .. } => Ok(TraceInput::Chat(turns(path)?)),
+            Self { ids: None, text: None, chat: None } => {
+                Err(Failure::Usage("give one of --ids, --text or --chat".to_owned()))
+            }
+        }
+    }
+}
+
 /// Runs the trace.
 pub(crate) fn run(args: &TraceArgs, context: &Context) -> Result<Ended, Failure> {
-    let input = match &args.input {
-        InputArgs { ids: Some(ids), .. } => TraceInput::Ids(ids.clone()),
-        InputArgs { text: Some(text), .. } => TraceInput::Text(text.clone()),
-        InputArgs { chat: Some(path), .. } => TraceInput::Chat(turns(path)?),
-        InputArgs { ids: None, text: None, chat: None } => {
-            return Err(Failure::Usage("give one of --ids, --text or --chat".to_owned()));
-        }
-    };
+    let input = args.input.input()?;
     let result = headless::trace(&context.studio, &args.model, &input, &args.out)?;
     let text = format!(
         "Wrote input_ids, resid_post of {} blocks and logits for {} tokens: {}\n",

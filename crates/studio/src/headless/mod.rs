@@ -10,6 +10,7 @@ mod demo;
 mod discover;
 mod evaluate;
 mod extract;
+mod features;
 mod generate;
 mod grad;
 mod model;
@@ -18,6 +19,8 @@ mod model_library;
 mod model_list;
 mod options;
 mod results;
+mod sae;
+mod sae_train;
 mod session;
 mod trace;
 mod vectors;
@@ -27,6 +30,7 @@ pub use demo::demo;
 pub use discover::discover;
 pub use evaluate::evaluate;
 pub use extract::extract;
+pub use features::{FeaturesFound, FeaturesImported, FoundFeature, features_import, features_search, features_show};
 pub use generate::generate;
 pub use grad::grad;
 pub use model::model_info;
@@ -43,4 +47,9 @@ pub use results::{
     BenchResult, DemoResult, DiscoverResult, EvaluateResult, ExtractResult, Figure, GenerateResult, GradResult,
     ModelList, TraceResult, TurnTokens,
 };
+pub use sae::{
+    ActiveFeature, EncodedToken, PublishedSae, SaeChecked, SaeConverted, SaeDescribed, SaeEncoded, SaeList, SaeRemoved,
+    sae_check, sae_convert, sae_encode, sae_info, sae_list, sae_remove,
+};
+pub use sae_train::{SaeTrainOptions, SaeTrained, sae_train};
 pub use trace::trace;

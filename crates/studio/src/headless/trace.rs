@@ -22,16 +22,7 @@ use crate::{memory, problem};
 /// A model that cannot be loaded, tokens that do not fit, a file that cannot be written.
 pub fn trace(global: &Global, model: &ModelSource, input: &TraceInput, out: &Path) -> Result<TraceResult, Problem> {
     let Session { loaded, .. } = Session::open(global, model)?;
-    let (ids, parts) = match input {
-        TraceInput::Ids(ids) => (ids.clone(), Vec::new()),
-        TraceInput::Text(text) => {
-            (loaded.model.tokenizer().encode(text).map_err(|error| problem::engine(&error))?, Vec::new())
-        }
-        TraceInput::Chat(turns) => chat(&loaded, turns)?,
-    };
-    if ids.is_empty() {
-        return Err(problem::bad_input("there are no tokens", "Give at least one token id or a text."));
-    }
+    let (ids, parts) = tokens(&loaded, input)?;
     memory::check_table(&loaded, ids.len())?;
     let mut tensors =
         vec![NamedTensor::i64("input_ids", &[ids.len()], &ids.iter().map(|id| i64::from(*id)).collect::<Vec<_>>())];
@@ -49,6 +40,21 @@ pub fn trace(global: &Global, model: &ModelSource, input: &TraceInput, out: &Pat
     tensors.extend(run().map_err(|error| problem::engine(&error))?);
     write_tensors(out, &tensors, None)?;
     Ok(TraceResult { out: out.to_owned(), input_ids: ids, parts, model: loaded.info })
+}
+
+/// The ids of an input, at least one; of a chat also which of them are whose.
+pub(super) fn tokens(loaded: &Loaded, input: &TraceInput) -> Result<(Vec<u32>, Vec<TurnTokens>), Problem> {
+    let (ids, parts) = match input {
+        TraceInput::Ids(ids) => (ids.clone(), Vec::new()),
+        TraceInput::Text(text) => {
+            (loaded.model.tokenizer().encode(text).map_err(|error| problem::engine(&error))?, Vec::new())
+        }
+        TraceInput::Chat(turns) => chat(loaded, turns)?,
+    };
+    if ids.is_empty() {
+        return Err(problem::bad_input("there are no tokens", "Give at least one token id or a text."));
+    }
+    Ok((ids, parts))
 }
 
 /// The ids of a chat, and which of them are whose; with the reply opened, unless the model has the last word.

@@ -1,10 +1,8 @@
 //! From what was found to what is told about it.
 
-use std::path::Path;
-
 use tiller_engine::load;
 use tiller_engine::sae;
-use tiller_protocol::asset::{Asset, AssetKind, AssetOrigin, AssetState};
+use tiller_protocol::asset::{Asset, AssetOrigin, AssetState};
 use tiller_protocol::problem::Problem;
 
 use super::forms::{Form, Thing};
@@ -85,8 +83,8 @@ fn told(thing: &Thing, asset: Asset) -> Result<Asset, Problem> {
                 ..asset
             })
         }
-        Form::Sae => {
-            let facts = sae::facts(&thing.path).map_err(engine)?;
+        Form::Sae | Form::LikelySae => {
+            let facts = sae::facts(&thing.path).map_err(|error| problem::sae(&thing.path, &error))?;
             Ok(Asset {
                 dtype: Some(facts.format),
                 architecture: Some(facts.architecture.to_owned()),
@@ -97,15 +95,7 @@ fn told(thing: &Thing, asset: Asset) -> Result<Asset, Problem> {
                 ..asset
             })
         }
-        Form::Pickle | Form::OtherSae(..) => Err(obstacle(thing.form, &thing.path)),
-    }
-}
-
-/// Why something in one of the forms that cannot be opened cannot be opened.
-pub(super) fn obstacle(form: Form, path: &Path) -> Problem {
-    match form {
-        Form::OtherSae(file, maker) => problem::other_sae(path, file, maker),
-        _ => problem::pickled(path),
+        Form::Pickle => Err(problem::pickled(&thing.path)),
     }
 }
 
@@ -114,11 +104,13 @@ pub(super) fn obstacle(form: Form, path: &Path) -> Problem {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn check(thing: &Thing) -> Result<(), Problem> {
-    match (thing.form, thing.kind) {
-        (Form::Checkpoint | Form::Gguf, _) => {
+    match thing.form {
+        Form::Checkpoint | Form::Gguf => {
             load::preview(&thing.path).map(drop).map_err(|error| problem::engine(&error))
         }
-        (Form::Sae, AssetKind::Sae) => sae::facts(&thing.path).map(drop).map_err(|error| problem::engine(&error)),
-        (form, _) => Err(obstacle(form, &thing.path)),
+        Form::Sae | Form::LikelySae => {
+            sae::facts(&thing.path).map(drop).map_err(|error| problem::sae(&thing.path, &error))
+        }
+        Form::Pickle => Err(problem::pickled(&thing.path)),
     }
 }

@@ -34,8 +34,8 @@ pub(crate) enum Form {
     Gguf,
     /// An SAE in the `SAELens` form.
     Sae,
-    /// An SAE in a form that cannot be opened: its weight file, and who writes it.
-    OtherSae(&'static str, &'static str),
+    /// An SAE in another published form, by the names of its files; whether it is one, the engine says.
+    LikelySae,
 }
 
 /// Texts that belong to a checkpoint.
@@ -58,15 +58,20 @@ const TEXTS: [&str; 13] = [
 /// Texts that belong to an SAE of any form.
 const SAE_TEXTS: [&str; 4] = ["cfg.json", "config.json", "hyperparams.json", "sparsity.safetensors"];
 
-/// SAEs in forms that cannot be opened: weight file, what lies beside it, and who writes them (see the hub's
-/// `select::sae`).
-const OTHER_SAES: [(&str, Option<&str>, &str); 6] = [
-    ("params.npz", None, "Gemma Scope"),
-    ("params.safetensors", Some("config.json"), "Gemma Scope 2"),
-    ("checkpoints/final.safetensors", Some("hyperparams.json"), "Llama Scope"),
-    ("ae.pt", Some("config.json"), "dictionary_learning"),
-    ("sae.safetensors", Some("cfg.json"), "sparsify"),
-    (WEIGHTS, Some("config.json"), "Llamascopium"),
+/// SAEs in other published forms: weight file, and what lies beside it (see the hub's `select::sae`).
+const OTHER_SAES: [(&str, Option<&str>); 6] = [
+    // Gemma Scope.
+    ("params.npz", None),
+    // Gemma Scope 2.
+    ("params.safetensors", Some("config.json")),
+    // Llama Scope.
+    ("checkpoints/final.safetensors", Some("hyperparams.json")),
+    // dictionary_learning.
+    ("ae.pt", Some("config.json")),
+    // sparsify.
+    ("sae.safetensors", Some("cfg.json")),
+    // Llamascopium, Llama Scope R1.
+    (WEIGHTS, Some("config.json")),
 ];
 
 /// Weight file of an SAE in the form of `SAELens`.
@@ -253,13 +258,13 @@ fn sae(dir: &Path, listing: &Listing) -> Option<Thing> {
     if listing.has(WEIGHTS) && listing.has("cfg.json") {
         return Some(found(Form::Sae, WEIGHTS));
     }
-    for (weights, beside, maker) in OTHER_SAES {
+    for (weights, beside) in OTHER_SAES {
         let has = match weights.split_once('/') {
             Some((folder, _)) => listing.folders.contains(folder) && dir.join(weights).is_file(),
             None => listing.has(weights),
         };
         if has && beside.is_none_or(|name| listing.has(name)) {
-            return Some(found(Form::OtherSae(weights, maker), weights));
+            return Some(found(Form::LikelySae, weights));
         }
     }
     let is_begun = listing.has(WEIGHTS) || listing.has("cfg.json") && !json(&dir.join("cfg.json"))["d_sae"].is_null();
@@ -270,11 +275,10 @@ fn sae(dir: &Path, listing: &Listing) -> Option<Thing> {
 fn single_saes(dir: &Path, listing: &Listing) -> Vec<Thing> {
     let single = |name: &String| {
         let lower = name.to_ascii_lowercase();
-        let maker = if lower.ends_with(".sae.pt") { "Qwen-Scope" } else { "Goodfire" };
+        // Qwen-Scope and Goodfire.
         let is_pickle = has_ending(name, "pt") || has_ending(name, "pth");
         let is_one = is_pickle && (lower.ends_with(".sae.pt") || lower.contains("-sae-l"));
-        let form = Form::OtherSae("a file of pickled Python objects", maker);
-        let found = thing(dir, AssetKind::Sae, form, vec![name.clone()], [].into_iter());
+        let found = thing(dir, AssetKind::Sae, Form::LikelySae, vec![name.clone()], [].into_iter());
         is_one.then(|| Thing { path: dir.join(name), ..found })
     };
     listing.files.iter().filter_map(single).collect()

@@ -55,6 +55,9 @@ impl Installed {
             })?;
             return Ok(told(thing.path.clone(), false));
         }
+        if thing.form == Form::LikelySae {
+            return Err(problem::told_by_its_path(&thing.path));
+        }
         let copied = self.copy(&thing, sink)?;
         self.update_places(|places| {
             // The copy takes the link's place.

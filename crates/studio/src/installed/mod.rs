@@ -39,7 +39,7 @@ use crate::studio::Shared;
 use crate::workspace::{Workspace, atomic, document};
 
 pub(crate) use import::Imported;
-pub(crate) use recognise::{is_same, model_in};
+pub(crate) use recognise::{is_same, model_in, only};
 pub(crate) use sums::{Stamp, WeightSum};
 
 use places::{Folder, Places};

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tiller_engine::sae;
 use tiller_protocol::asset::AssetKind;
 use tiller_protocol::problem::Problem;
 
@@ -48,7 +49,7 @@ impl Walk {
         }
         let mut things = in_folder(dir, &listing, is_cache);
         // Elsewhere such names may mean anything.
-        things.retain(|thing| is_cache || !matches!(thing.form, Form::OtherSae(..)));
+        things.retain(|thing| is_cache || thing.form != Form::LikelySae || sae::facts(&thing.path).is_ok());
         self.things.extend(things.into_iter().map(|thing| (thing, is_led_out)));
         for name in &listing.folders {
             let is_hidden = name.starts_with('.');

@@ -11,8 +11,9 @@ use super::amount;
 const NAMED: usize = 6;
 
 /// What opens in this version.
-const OPENS: &str = "a folder with config.json, tokenizer.json and safetensors files, a GGUF file, or an SAE folder \
-                     with cfg.json and sae_weights.safetensors";
+const OPENS: &str = "a folder with config.json, tokenizer.json and safetensors files, a GGUF file, or an SAE \
+                     as SAELens (cfg.json), Gemma Scope, Llama Scope, dictionary_learning, Goodfire, sparsify or Qwen-Scope \
+                     publish it";
 
 /// A hub model that is in none of the storage folders.
 pub(crate) fn not_in_cache(id: &str, folders: &[PathBuf]) -> Problem {
@@ -115,12 +116,12 @@ pub(crate) fn pickled(path: &Path) -> Problem {
     )
 }
 
-/// An SAE in a form without a reader.
-pub(crate) fn other_sae(path: &Path, file: &str, maker: &str) -> Problem {
+/// An SAE whose facts are in the names of its folders, which a copy would lose.
+pub(crate) fn told_by_its_path(path: &Path) -> Problem {
     Problem::new(
-        "This form of SAE is not opened yet",
-        format!("{} holds {file}, the form of {maker}; this version reads the form of SAELens.", path.display()),
-        "Convert it with SAELens (SAE.from_pretrained, then save_model) and import the folder that this writes.",
+        "This SAE cannot be copied",
+        format!("What it reads follows from the folders it lies in: {}.", path.display()),
+        "Add it without copying. Opening it makes a converted copy in the workspace.",
     )
 }
 

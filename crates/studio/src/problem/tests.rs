@@ -276,7 +276,7 @@ fn problems_of_installed_assets() {
     check(&several_in(&root, &[&path, &root.join("in/a.gguf")]), &["/m/Tiny", "in/a.gguf"]);
     check(&an_sae(&path), &["/m/Tiny"]);
     check(&pickled(&path), &["/m/Tiny", "pytorch_model.bin", "safetensors"]);
-    check(&other_sae(&path, "params.npz", "Gemma Scope"), &["params.npz", "Gemma Scope", "SAELens"]);
+    check(&told_by_its_path(&path), &["/m/Tiny", "without copying"]);
     let bad = vec![("a.gguf".to_owned(), "its checksum is other".to_owned()); 8];
     check(&damaged(&bad, true), &["a.gguf", "2 more", "Download it again"]);
     check(&damaged(&bad, false), &["a.gguf", "import it again"]);

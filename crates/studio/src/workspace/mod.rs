@@ -12,6 +12,7 @@
 //! vectors/ID/{vector.safetensors, vector.toml}
 //! runs/ID/{run.toml, candidates.jsonl, front.json, front.png, result.json}
 //! saes/ID/{sae.toml, sae.safetensors, features.db}   opened SAEs: facts, converted weights, labels and statistics
+//! trained/NAME/{cfg.json, sae_weights.safetensors}   SAEs that were trained here, or their checkpoints
 //! trash/…                                    what was deleted last, for undo
 //! tiller.lock                                held by the window that works here
 //! ```
@@ -24,11 +25,16 @@ mod downloads;
 mod runs;
 mod saes;
 mod settings;
+mod trainings;
 mod vectors;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, Weak};
 
+use tiller_index::Index;
+use tiller_protocol::feature::SaeId;
 use tiller_protocol::problem::Problem;
 
 use crate::problem;
@@ -44,6 +50,8 @@ pub struct Workspace {
     root: PathBuf,
     /// Held while this value lives; released by the system even after a crash.
     _lock: Option<File>,
+    /// Indexes that are open: whoever asks for one gets the same, so that what one thread writes the others see.
+    indexes: Mutex<BTreeMap<SaeId, Weak<Index>>>,
     /// Deletes a test's folder with the value.
     #[cfg(test)]
     temp: Option<tempfile::TempDir>,
@@ -68,6 +76,7 @@ impl Workspace {
             Ok(()) => Ok(Self {
                 root,
                 _lock: Some(lock),
+                indexes: Mutex::default(),
                 #[cfg(test)]
                 temp: None,
             }),
@@ -84,6 +93,7 @@ impl Workspace {
         Ok(Self {
             root: resolve(dir)?,
             _lock: None,
+            indexes: Mutex::default(),
             #[cfg(test)]
             temp: None,
         })

@@ -5,9 +5,11 @@
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, Weak};
 
 use serde::{Deserialize, Serialize};
 use tiller_engine::sae::SaeFile;
+use tiller_index::Index;
 use tiller_protocol::feature::{SaeId, SaeInfo, SelfTest};
 use tiller_protocol::problem::Problem;
 use tiller_protocol::site::Site;
@@ -105,12 +107,21 @@ impl Workspace {
         Ok(file.moved_to(info.site))
     }
 
-    /// Path of the index of its features.
+    /// The index of its features; the same one for all who ask while anybody holds it.
     ///
     /// # Errors
-    /// An SAE that was not opened.
-    pub(crate) fn sae_index_path(&self, id: &SaeId) -> Result<PathBuf, Problem> {
-        Ok(self.sae_dir(id)?.join(INDEX))
+    /// An SAE that was not opened, an index that is damaged or of a newer version.
+    pub(crate) fn sae_index(&self, id: &SaeId) -> Result<Arc<Index>, Problem> {
+        let info = self.sae(id)?;
+        let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = indexes.get(id).and_then(Weak::upgrade) {
+            return Ok(index);
+        }
+        let index = Index::open(&self.sae_dir(id)?.join(INDEX), info.d_sae);
+        let index = Arc::new(index.map_err(|error| problem::index(&info.name, &error))?);
+        indexes.retain(|_, kept| kept.strong_count() > 0);
+        indexes.insert(id.clone(), Arc::downgrade(&index));
+        Ok(index)
     }
 
     /// Replaces what is kept of an SAE.
@@ -124,9 +135,14 @@ impl Workspace {
     /// Deletes an SAE's folder: converted file, labels, notes, bookmarks, examples.
     ///
     /// # Errors
-    /// An SAE that was not opened, a folder that cannot be deleted.
+    /// An SAE that was not opened or that somebody works with, a folder that cannot be deleted.
     pub(crate) fn remove_sae(&self, id: &SaeId) -> Result<(), Problem> {
         let dir = self.sae_dir(id)?;
+        let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        if indexes.get(id).is_some_and(|index| index.strong_count() > 0) {
+            return Err(problem::sae_in_use(&id.0));
+        }
+        indexes.remove(id);
         // Out of sight first: what is cut short leaves nothing that looks whole.
         let aside = self.saes_dir().join(format!("{UNFINISHED}{}", id.0));
         let attempt = || -> std::io::Result<()> {
