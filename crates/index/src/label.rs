@@ -105,32 +105,33 @@ pub(crate) fn add(connection: &Connection, latent: u32, label: &NewLabel) -> Res
     );
     let score = label.score.filter(|score| score.is_finite());
     let digest = digest(&[source.as_bytes(), method.as_bytes(), model.as_bytes(), text.as_bytes()]);
-    let known: Option<(i64, Option<f32>)> = connection
-        .prepare_cached("SELECT id, score FROM label WHERE latent = ?1 AND digest = ?2")?
-        .query_row((latent, digest), |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((id, known_score)) = known {
-        if score.is_some() && score != known_score {
-            connection.prepare_cached("UPDATE label SET score = ?2 WHERE id = ?1")?.execute((id, score))?;
-        }
-        return Ok(false);
-    }
     let origin = origin(connection, source, &method, &model)?;
-    connection
-        .prepare_cached("INSERT INTO label (latent, origin, digest, score, text) VALUES (?1, ?2, ?3, ?4, ?5)")?
+    // The first label of a feature comes first until [`refresh`] finds a better one.
+    let added = connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO label (latent, origin, digest, score, text, first)
+             VALUES (?1, ?2, ?3, ?4, ?5, NOT EXISTS (SELECT 1 FROM label WHERE latent = ?1))",
+        )?
         .execute((latent, origin, digest, score, text))?;
-    Ok(true)
+    if added == 0 && score.is_some() {
+        connection
+            .prepare_cached("UPDATE label SET score = ?3 WHERE latent = ?1 AND digest = ?2 AND score IS NOT ?3")?
+            .execute((latent, digest, score))?;
+    }
+    Ok(added > 0)
 }
 
 /// Brings up to date what follows from the texts of some features: which label comes first, and full-text search.
 pub(crate) fn refresh(connection: &Connection, latents: impl Iterator<Item = u32>) -> Result<()> {
+    let mut known = connection.prepare_cached("SELECT id FROM label WHERE latent = ?1 AND first")?;
     for latent in latents {
         let labels = read(connection, latent)?;
         if let Some(first) = labels.first() {
-            connection
-                .prepare_cached("UPDATE label SET first = 0 WHERE latent = ?1 AND first AND id <> ?2")?
-                .execute((latent, first.id))?;
-            connection.prepare_cached("UPDATE label SET first = 1 WHERE id = ?1 AND NOT first")?.execute([first.id])?;
+            let known: Option<i64> = known.query_row([latent], |row| row.get(0)).optional()?;
+            if known != Some(first.id) {
+                let mut set = connection.prepare_cached("UPDATE label SET first = (id = ?2) WHERE latent = ?1")?;
+                set.execute((latent, first.id))?;
+            }
         }
         word::refresh(connection, latent, &labels)?;
     }

@@ -6,15 +6,15 @@ use tiller_protocol::feature::Histogram;
 
 use crate::error::Result;
 use crate::histogram::Stored;
-use crate::scan::{Gathered, SAMPLED, STRONGEST};
+use crate::scan::{Gathered, Scan};
 use crate::store::Index;
-use crate::window::{Kept, Window, pack, unpack};
+use crate::window::{Bars, Kept, Window, pack, prune, unpack};
 
 /// Features that are merged at a time.
 const CHUNK: usize = 2048;
 
 /// Examples that are shown of each decile.
-const PER_DECILE: usize = 2;
+const PER_DECILE: usize = 1;
 
 /// A row as it is stored.
 type Row = (Option<String>, Option<Vec<u8>>);
@@ -46,8 +46,8 @@ impl Index {
         let (mut strongest, mut others) = (Vec::new(), Vec::new());
         if let Some((Some(histogram), Some(packed))) = scanned {
             let histogram = Stored::parse(&histogram)?;
-            for Kept { mut window, draw } in unpack(&packed)? {
-                if draw.is_none() {
+            for Kept { mut window, rank } in unpack(&packed)? {
+                if rank.draw.is_none() {
                     strongest.push(window);
                 } else if !strongest.contains(&window) {
                     window.decile = Some(histogram.decile(window.height()));
@@ -81,15 +81,8 @@ pub(crate) fn store(connection: &Connection, table: &str, latent: u32, row: &Row
     Ok(())
 }
 
-/// What a further window must be above to be kept, and what its draw must be below.
-pub(crate) type Bars = (f32, u32);
-
-/// Merges what was gathered of the features `touched`. Gives the new bars of each.
-pub(crate) fn merge(
-    connection: &Connection,
-    gathered: &[Option<Box<Gathered>>],
-    touched: &[u32],
-) -> Result<Vec<(u32, Bars)>> {
+/// Merges what was gathered of the features `touched` into what is kept. Gives the new bars of each.
+pub(crate) fn merge(connection: &Connection, scan: &Scan, touched: &[u32]) -> Result<Vec<(u32, Bars)>> {
     let mut all = Vec::with_capacity(touched.len());
     for chunk in touched.chunks(CHUNK) {
         let rows =
@@ -97,7 +90,10 @@ pub(crate) fn merge(
         let merged = chunk
             .par_iter()
             .zip(rows)
-            .map(|(&latent, row)| gathered[latent as usize].as_deref().map(|new| join(row, new)).transpose())
+            .map(|(&latent, row)| {
+                let gathered = scan.gathered[latent as usize].as_deref();
+                gathered.map(|gathered| join(row, scan, gathered)).transpose()
+            })
             .collect::<Result<Vec<_>>>()?;
         for (&latent, merged) in chunk.iter().zip(merged) {
             if let Some((row, bars)) = merged {
@@ -109,33 +105,18 @@ pub(crate) fn merge(
     Ok(all)
 }
 
-fn join(row: Option<Row>, new: &Gathered) -> Result<(Row, Bars)> {
+fn join(row: Option<Row>, scan: &Scan, gathered: &Gathered) -> Result<(Row, Bars)> {
     let (histogram, packed) = row.unwrap_or_default();
     let mut histogram = match histogram {
         Some(text) => Stored::parse(&text)?,
         None => Stored::Scanned { first: 0, counts: Vec::new() },
     };
-    histogram.add(&new.bins);
+    histogram.add(&gathered.bins);
     let mut windows = packed.map_or_else(|| Ok(Vec::new()), |packed| unpack(&packed))?;
-    windows.extend(new.windows.iter().cloned());
+    // Those that will not stay are not cut out.
+    let mut sketches = gathered.windows.clone();
+    prune(&mut sketches);
+    windows.extend(sketches.iter().map(|sketch| scan.cut(sketch)));
     let bars = prune(&mut windows);
     Ok(((Some(histogram.to_text()?), Some(pack(&windows)?)), bars))
-}
-
-/// Keeps the strongest windows, strongest first, then the sample; says what a further one must be above and below.
-pub(crate) fn prune(windows: &mut Vec<Kept>) -> Bars {
-    // Stable: of two that are equal the earlier stays.
-    windows.sort_by(|a, b| match (a.draw, b.draw) {
-        (None, None) => b.window.height().total_cmp(&a.window.height()),
-        (a, b) => a.cmp(&b),
-    });
-    let n_strongest = windows.iter().take_while(|kept| kept.draw.is_none()).count();
-    let mut sample = windows.split_off(n_strongest);
-    windows.truncate(STRONGEST);
-    sample.truncate(SAMPLED);
-    let bar = if windows.len() == STRONGEST { windows.last().map_or(0.0, |kept| kept.window.height()) } else { 0.0 };
-    let draw_bar =
-        if sample.len() == SAMPLED { sample.last().and_then(|kept| kept.draw).unwrap_or(u32::MAX) } else { u32::MAX };
-    windows.append(&mut sample);
-    (bar, draw_bar)
 }

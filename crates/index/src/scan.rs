@@ -5,24 +5,26 @@
 //! killed process resumes at the last save. The largest stay by their height. The sample is drawn by giving every
 //! window a number from a hash and keeping the lowest, which needs no knowledge of how many there will be.
 
+use std::sync::Arc;
+
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::{SCAN_COUNT, SCAN_MAX};
 use crate::error::{IndexError, Result};
 use crate::store::{Index, read_fact, write_fact};
-use crate::window::{Kept, Tokens, Window};
+use crate::window::{Bars, Kept, Rank, Tokens, Window, prune};
 use crate::{block, histogram, merge};
 
 /// Windows that are kept for their height.
 pub(crate) const STRONGEST: usize = 20;
 
 /// Windows that are kept as a sample.
-pub(crate) const SAMPLED: usize = 20;
+pub(crate) const SAMPLED: usize = 15;
 
 /// Tokens of a window before its peak, and after it.
-const BEFORE: usize = 40;
-const AFTER: usize = 20;
+const BEFORE: usize = 24;
+const AFTER: usize = 12;
 
 /// Windows in memory that make a save worth while.
 const FULL: usize = 1_000_000;
@@ -59,8 +61,10 @@ pub struct Scan {
     pub(crate) state: ScanState,
     pub(crate) counts: Vec<u32>,
     pub(crate) largest: Vec<f32>,
-    pub(crate) bars: Vec<merge::Bars>,
+    pub(crate) bars: Vec<Bars>,
     pub(crate) gathered: Vec<Option<Box<Gathered>>>,
+    /// Tokens of the sequences since the last save.
+    sequences: Vec<Box<[u32]>>,
     n_windows: usize,
     sorted: Vec<Fire>,
 }
@@ -69,7 +73,25 @@ pub struct Scan {
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     pub(crate) bins: Vec<(i16, u32)>,
-    pub(crate) windows: Vec<Kept>,
+    pub(crate) windows: Vec<Sketch>,
+}
+
+/// A window that is not cut out of its sequence yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Sketch {
+    /// Index among the sequences since the last save.
+    sequence: u32,
+    /// Position of its peak there.
+    peak: u32,
+    rank: Rank,
+    /// Where its feature fires in that sequence; shared by the windows of one sequence.
+    fires: Arc<[(u32, f32)]>,
+}
+
+impl AsRef<Rank> for Sketch {
+    fn as_ref(&self) -> &Rank {
+        &self.rank
+    }
 }
 
 impl Index {
@@ -94,6 +116,7 @@ impl Index {
             largest: vec![0.0; len],
             bars: vec![(0.0, u32::MAX); len],
             gathered: std::iter::repeat_with(|| None).take(len).collect(),
+            sequences: Vec::new(),
             n_windows: 0,
             sorted: Vec::new(),
         };
@@ -131,7 +154,7 @@ impl Index {
         let reading: &Scan = scan;
         let bars = self.write(
             |connection| {
-                let bars = merge::merge(connection, &reading.gathered, &touched)?;
+                let bars = merge::merge(connection, reading, &touched)?;
                 block::write(connection, SCAN_COUNT, &reading.counts, touched.iter().copied())?;
                 block::write(connection, SCAN_MAX, &reading.largest, touched.iter().copied())?;
                 let state =
@@ -151,6 +174,7 @@ impl Index {
             scan.bars[latent as usize] = bars;
         }
         scan.gathered.iter_mut().for_each(|slot| *slot = None);
+        scan.sequences.clear();
         scan.n_windows = 0;
         Ok(())
     }
@@ -185,15 +209,16 @@ impl Scan {
         }));
         sorted.sort_unstable_by_key(|fire| (fire.latent, fire.pos));
         for group in sorted.chunk_by(|a, b| a.latent == b.latent) {
-            self.add_feature(tokens, group);
+            self.add_feature(group);
         }
         self.sorted = sorted;
+        self.sequences.push(tokens.into());
         self.state.sequences += 1;
         self.state.tokens += n_counted as u64;
     }
 
-    /// Takes in what one feature did in a sequence.
-    fn add_feature(&mut self, tokens: &[u32], fires: &[Fire]) {
+    /// Takes in what one feature did in the sequence that is being added.
+    fn add_feature(&mut self, fires: &[Fire]) {
         let Some(strongest) = fires.iter().max_by(|a, b| a.value.total_cmp(&b.value).then(b.pos.cmp(&a.pos))) else {
             return;
         };
@@ -208,37 +233,49 @@ impl Scan {
                 Err(place) => gathered.bins.insert(place, (bin, 1)),
             }
         }
-        let before = gathered.windows.len();
-        let (bar, draw_bar) = self.bars[slot];
-        if strongest.value > bar {
-            gathered.windows.push(Kept { window: cut(tokens, fires, strongest.pos), draw: None });
-        }
         let random = mix(self.state.sequences ^ u64::from(latent) << 40);
-        let draw = (random >> 32) as u32;
+        let (bar, draw_bar) = self.bars[slot];
+        let (is_strong, draw) = (strongest.value > bar, (random >> 32) as u32);
+        if !is_strong && draw >= draw_bar {
+            return;
+        }
+        let before = gathered.windows.len();
+        let places: Arc<[(u32, f32)]> = fires.iter().map(|fire| (fire.pos, fire.value)).collect();
+        let mut keep = |fire: &Fire, draw: Option<u32>| {
+            gathered.windows.push(Sketch {
+                sequence: self.sequences.len() as u32,
+                peak: fire.pos,
+                rank: Rank { height: fire.value, draw },
+                fires: Arc::clone(&places),
+            });
+        };
+        if is_strong {
+            keep(strongest, None);
+        }
         if draw < draw_bar {
             // Any of its tokens may stand for the sequence, so that weak activations are shown too.
-            let any = fires[(random as usize & 0xffff_ffff) % fires.len()];
-            gathered.windows.push(Kept { window: cut(tokens, fires, any.pos), draw: Some(draw) });
+            keep(&fires[(random as usize & 0xffff_ffff) % fires.len()], Some(draw));
         }
         if gathered.windows.len() > 2 * (STRONGEST + SAMPLED) {
-            self.bars[slot] = merge::prune(&mut gathered.windows);
+            self.bars[slot] = prune(&mut gathered.windows);
         }
         self.n_windows = (self.n_windows + gathered.windows.len()).saturating_sub(before);
     }
-}
 
-/// The tokens around a peak with the activations on them.
-fn cut(tokens: &[u32], fires: &[Fire], peak: u32) -> Window {
-    let peak = peak as usize;
-    let start = peak.saturating_sub(BEFORE);
-    let end = (peak + AFTER + 1).min(tokens.len());
-    let mut values = vec![0.0; end - start];
-    for fire in fires {
-        if let Some(value) = (fire.pos as usize).checked_sub(start).and_then(|at| values.get_mut(at)) {
-            *value = fire.value;
+    /// The tokens around a peak with the activations on them.
+    pub(crate) fn cut(&self, sketch: &Sketch) -> Kept {
+        let (tokens, peak) = (&self.sequences[sketch.sequence as usize], sketch.peak as usize);
+        let start = peak.saturating_sub(BEFORE);
+        let end = (peak + AFTER + 1).min(tokens.len());
+        let mut values = vec![0.0; end - start];
+        for &(at, value) in &*sketch.fires {
+            if let Some(slot) = (at as usize).checked_sub(start).and_then(|at| values.get_mut(at)) {
+                *slot = value;
+            }
         }
+        let tokens = Tokens::Ids(tokens[start..end].to_vec());
+        Kept { window: Window { tokens, values, peak: peak - start, decile: None }, rank: sketch.rank }
     }
-    Window { tokens: Tokens::Ids(tokens[start..end].to_vec()), values, peak: peak - start, decile: None }
 }
 
 /// A random-looking number for each number (the finaliser of splitmix64).

@@ -10,6 +10,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 
 use crate::error::{IndexError, Result};
+use crate::scan::{SAMPLED, STRONGEST};
 
 /// Most bytes of an unpacked blob.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -58,20 +59,64 @@ impl Window {
     }
 }
 
-/// A window as it is kept: with the draw that decides whether a random one stays; the lowest do.
+/// What decides whether a window stays.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rank {
+    /// Activation at the peak.
+    pub(crate) height: f32,
+    /// Absent for the strongest, which stay by their height; of the others, which are a random sample, the lowest stay.
+    pub(crate) draw: Option<u32>,
+}
+
+/// What a further window must be above to be kept for its height, and what its draw must be below.
+pub(crate) type Bars = (f32, u32);
+
+/// A window as it is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Kept {
     pub(crate) window: Window,
-    /// Absent for the largest ones, which stay by their height.
-    pub(crate) draw: Option<u32>,
+    pub(crate) rank: Rank,
+}
+
+impl Kept {
+    /// A window that stays by its height.
+    pub(crate) fn strong(window: Window) -> Self {
+        Self { rank: Rank { height: window.height(), draw: None }, window }
+    }
+}
+
+impl AsRef<Rank> for Kept {
+    fn as_ref(&self) -> &Rank {
+        &self.rank
+    }
+}
+
+/// Keeps the strongest windows, strongest first, then the sample.
+pub(crate) fn prune<T: AsRef<Rank>>(windows: &mut Vec<T>) -> Bars {
+    // Stable: of two that are equal the earlier stays.
+    windows.sort_by(|a, b| {
+        let (a, b) = (a.as_ref(), b.as_ref());
+        match (a.draw, b.draw) {
+            (None, None) => b.height.total_cmp(&a.height),
+            (a, b) => a.cmp(&b),
+        }
+    });
+    let n_strongest = windows.iter().take_while(|window| window.as_ref().draw.is_none()).count();
+    let mut sample = windows.split_off(n_strongest);
+    windows.truncate(STRONGEST);
+    sample.truncate(SAMPLED);
+    let bar = windows.last().filter(|_| windows.len() == STRONGEST).map_or(0.0, |window| window.as_ref().height);
+    let draw_bar = sample.last().filter(|_| sample.len() == SAMPLED).and_then(|window| window.as_ref().draw);
+    windows.append(&mut sample);
+    (bar, draw_bar.unwrap_or(u32::MAX))
 }
 
 /// Packs windows.
 pub(crate) fn pack(windows: &[Kept]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     number(&mut bytes, windows.len() as u64);
-    for Kept { window, draw } in windows {
-        number(&mut bytes, draw.map_or(0, |draw| u64::from(draw) + 1));
+    for Kept { window, rank } in windows {
+        number(&mut bytes, rank.draw.map_or(0, |draw| u64::from(draw) + 1));
         number(&mut bytes, window.decile.map_or(0, |decile| u64::from(decile) + 1));
         number(&mut bytes, window.peak as u64);
         match &window.tokens {
@@ -174,7 +219,8 @@ impl<'a> Source<'a> {
         if peak >= len {
             return None;
         }
-        Some(Kept { window: Window { tokens, values, peak, decile }, draw })
+        let rank = Rank { height: values[peak], draw };
+        Some(Kept { window: Window { tokens, values, peak, decile }, rank })
     }
 
     fn text(&mut self) -> Option<String> {
@@ -190,21 +236,11 @@ mod tests {
     fn samples() -> Vec<Kept> {
         let values = vec![0.0, 1.5, -0.25, 0.0, f32::MAX];
         let texts = ["", "a", "\u{2192}", "\n", "long word"].map(str::to_owned).to_vec();
-        vec![
-            Kept {
-                window: Window {
-                    tokens: Tokens::Ids(vec![0, 1, 127, 128, u32::MAX]),
-                    values: values.clone(),
-                    peak: 4,
-                    decile: None,
-                },
-                draw: None,
-            },
-            Kept {
-                window: Window { tokens: Tokens::Texts(texts), values, peak: 1, decile: Some(9) },
-                draw: Some(u32::MAX),
-            },
-        ]
+        let ids = Tokens::Ids(vec![0, 1, 127, 128, u32::MAX]);
+        let strong = Window { tokens: ids, values: values.clone(), peak: 4, decile: None };
+        let drawn = Window { tokens: Tokens::Texts(texts), values, peak: 1, decile: Some(9) };
+        let rank = Rank { height: 1.5, draw: Some(u32::MAX) };
+        vec![Kept::strong(strong), Kept { window: drawn, rank }]
     }
 
     #[test]

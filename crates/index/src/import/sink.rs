@@ -237,7 +237,7 @@ impl<'a> Sink<'a> {
             let known = packed.map_or_else(|| Ok(Vec::new()), |packed| unpack(&packed))?;
             let n_known = known.len();
             let windows = choose(known.into_iter().map(|kept| kept.window).chain(new).collect());
-            let kept: Vec<Kept> = windows.into_iter().map(|window| Kept { window, draw: None }).collect();
+            let kept: Vec<Kept> = windows.into_iter().map(Kept::strong).collect();
             self.tally.report.n_examples += (kept.len() - n_known.min(kept.len())) as u64;
             merge::store(self.connection, "imported", latent, &(histogram, Some(pack(&kept)?)))?;
         }
