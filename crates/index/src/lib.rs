@@ -5,7 +5,7 @@
 //!
 //! Reading order: `schema` (the tables), [`store`] (the file and its connections), [`columns`] and `arrange` (filters
 //! and orders of a million features), [`label`], `mark` and `row` (what the table and the card show), `word` and
-//! `literal` (search), [`scan`] with `merge`, [`window`] and `histogram` (what features fire on), [`effects`], and last
+//! `literal` (search), [`scan`] with `sketch` and `merge`, [`window`] and `histogram` (what features fire on), [`effects`], and last
 //! [`import`] (files of others).
 
 mod arrange;
@@ -22,10 +22,15 @@ mod merge;
 mod row;
 pub mod scan;
 mod schema;
+mod sketch;
 pub mod store;
 mod text;
+mod varint;
 pub mod window;
 mod word;
 
 pub use crate::error::{IndexError, Result};
 pub use crate::store::Index;
+
+#[cfg(test)]
+mod tests;

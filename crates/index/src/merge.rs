@@ -7,8 +7,9 @@ use tiller_protocol::feature::Histogram;
 use crate::error::Result;
 use crate::histogram::Stored;
 use crate::scan::{Gathered, Scan};
+use crate::sketch::{self, Bars, prune};
 use crate::store::Index;
-use crate::window::{Bars, Kept, Window, pack, prune, unpack};
+use crate::window::{Window, unpack};
 
 /// Features that are merged at a time.
 const CHUNK: usize = 2048;
@@ -41,25 +42,27 @@ impl Index {
     /// # Errors
     /// A database that fails.
     pub fn windows(&self, latent: u32) -> Result<Vec<Window>> {
-        let (scanned, imported) = self
-            .read(|connection| Ok((stored(connection, "scanned", latent)?, stored(connection, "imported", latent)?)))?;
         let (mut strongest, mut others) = (Vec::new(), Vec::new());
-        if let Some((Some(histogram), Some(packed))) = scanned {
-            let histogram = Stored::parse(&histogram)?;
-            for Kept { mut window, rank } in unpack(&packed)? {
-                if rank.draw.is_none() {
-                    strongest.push(window);
-                } else if !strongest.contains(&window) {
-                    window.decile = Some(histogram.decile(window.height()));
-                    others.push(window);
+        self.read(|connection| {
+            if let Some((Some(histogram), Some(packed))) = stored(connection, "scanned", latent)? {
+                let histogram = Stored::parse(&histogram)?;
+                for sketch in sketch::unpack(&packed)? {
+                    let Some(mut window) = sketch.window(connection)? else { continue };
+                    if sketch.draw.is_none() {
+                        strongest.push(window);
+                    } else if !strongest.contains(&window) {
+                        window.decile = Some(histogram.decile(window.height()));
+                        others.push(window);
+                    }
                 }
             }
-        }
-        if let Some((_, Some(packed))) = imported {
-            for Kept { window, .. } in unpack(&packed)? {
-                if window.decile.is_some() { others.push(window) } else { strongest.push(window) }
+            if let Some((_, Some(packed))) = stored(connection, "imported", latent)? {
+                for window in unpack(&packed)? {
+                    if window.decile.is_some() { others.push(window) } else { strongest.push(window) }
+                }
             }
-        }
+            Ok(())
+        })?;
         for decile in (0..10).rev() {
             strongest.extend(others.iter().filter(|window| window.decile == Some(decile)).take(PER_DECILE).cloned());
         }
@@ -92,7 +95,7 @@ pub(crate) fn merge(connection: &Connection, scan: &Scan, touched: &[u32]) -> Re
             .zip(rows)
             .map(|(&latent, row)| {
                 let gathered = scan.gathered[latent as usize].as_deref();
-                gathered.map(|gathered| join(row, scan, gathered)).transpose()
+                gathered.map(|gathered| join(row, gathered)).transpose()
             })
             .collect::<Result<Vec<_>>>()?;
         for (&latent, merged) in chunk.iter().zip(merged) {
@@ -105,18 +108,15 @@ pub(crate) fn merge(connection: &Connection, scan: &Scan, touched: &[u32]) -> Re
     Ok(all)
 }
 
-fn join(row: Option<Row>, scan: &Scan, gathered: &Gathered) -> Result<(Row, Bars)> {
+fn join(row: Option<Row>, gathered: &Gathered) -> Result<(Row, Bars)> {
     let (histogram, packed) = row.unwrap_or_default();
     let mut histogram = match histogram {
         Some(text) => Stored::parse(&text)?,
         None => Stored::Scanned { first: 0, counts: Vec::new() },
     };
     histogram.add(&gathered.bins);
-    let mut windows = packed.map_or_else(|| Ok(Vec::new()), |packed| unpack(&packed))?;
-    // Those that will not stay are not cut out.
-    let mut sketches = gathered.windows.clone();
-    prune(&mut sketches);
-    windows.extend(sketches.iter().map(|sketch| scan.cut(sketch)));
-    let bars = prune(&mut windows);
-    Ok(((Some(histogram.to_text()?), Some(pack(&windows)?)), bars))
+    let mut sketches = packed.map_or_else(|| Ok(Vec::new()), |packed| sketch::unpack(&packed))?;
+    sketches.extend_from_slice(&gathered.windows);
+    let bars = prune(&mut sketches);
+    Ok(((Some(histogram.to_text()?), Some(sketch::pack(&sketches))), bars))
 }

@@ -12,22 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::columns::{SCAN_COUNT, SCAN_MAX};
 use crate::error::{IndexError, Result};
+use crate::sketch::{Bars, CROWDED, Sketch, prune, write_sequence};
 use crate::store::{Index, read_fact, write_fact};
-use crate::window::{Bars, Kept, Rank, Tokens, Window, prune};
 use crate::{block, histogram, merge};
 
-/// Windows that are kept for their height.
-pub(crate) const STRONGEST: usize = 20;
-
-/// Windows that are kept as a sample.
-pub(crate) const SAMPLED: usize = 15;
-
-/// Tokens of a window before its peak, and after it.
-const BEFORE: usize = 24;
-const AFTER: usize = 12;
-
 /// Windows in memory that make a save worth while.
-const FULL: usize = 1_000_000;
+const FULL: usize = 2_000_000;
 
 const STATE: &str = "scan";
 
@@ -76,24 +66,6 @@ pub(crate) struct Gathered {
     pub(crate) windows: Vec<Sketch>,
 }
 
-/// A window that is not cut out of its sequence yet.
-#[derive(Clone, Debug)]
-pub(crate) struct Sketch {
-    /// Index among the sequences since the last save.
-    sequence: u32,
-    /// Position of its peak there.
-    peak: u32,
-    rank: Rank,
-    /// Where its feature fires in that sequence; shared by the windows of one sequence.
-    fires: Arc<[(u32, f32)]>,
-}
-
-impl AsRef<Rank> for Sketch {
-    fn as_ref(&self) -> &Rank {
-        &self.rank
-    }
-}
-
 impl Index {
     /// How far the last scan came.
     ///
@@ -134,7 +106,7 @@ impl Index {
             |connection| {
                 block::clear(connection, SCAN_COUNT)?;
                 block::clear(connection, SCAN_MAX)?;
-                connection.execute("DELETE FROM scanned", [])?;
+                connection.execute_batch("DELETE FROM scanned; DELETE FROM sequence;")?;
                 write_fact(connection, STATE, None)
             },
             |(), _| (),
@@ -146,14 +118,26 @@ impl Index {
     /// Writes what a scan has gathered since the last time. `done` says that it came to its end.
     ///
     /// # Errors
-    /// A database that fails; then nothing of it is written.
+    /// A database that fails; then nothing of it is written. A scan of another SAE.
     pub fn save_scan(&self, scan: &mut Scan, done: bool) -> Result<()> {
+        if scan.counts.len() != self.d_sae() {
+            return Err(IndexError::WrongShape {
+                tensor: "scan".to_owned(),
+                found: scan.counts.len(),
+                d_sae: self.d_sae(),
+                path: self.path().to_owned(),
+            });
+        }
         let touched: Vec<u32> =
             (0..scan.gathered.len() as u32).filter(|&latent| scan.gathered[latent as usize].is_some()).collect();
         scan.state.done = done;
         let reading: &Scan = scan;
         let bars = self.write(
             |connection| {
+                let first = reading.state.sequences - reading.sequences.len() as u64;
+                for (sequence, tokens) in (first..).zip(&reading.sequences) {
+                    write_sequence(connection, sequence, tokens)?;
+                }
                 let bars = merge::merge(connection, reading, &touched)?;
                 block::write(connection, SCAN_COUNT, &reading.counts, touched.iter().copied())?;
                 block::write(connection, SCAN_MAX, &reading.largest, touched.iter().copied())?;
@@ -243,9 +227,10 @@ impl Scan {
         let places: Arc<[(u32, f32)]> = fires.iter().map(|fire| (fire.pos, fire.value)).collect();
         let mut keep = |fire: &Fire, draw: Option<u32>| {
             gathered.windows.push(Sketch {
-                sequence: self.sequences.len() as u32,
+                sequence: self.state.sequences,
                 peak: fire.pos,
-                rank: Rank { height: fire.value, draw },
+                height: fire.value,
+                draw,
                 fires: Arc::clone(&places),
             });
         };
@@ -256,25 +241,10 @@ impl Scan {
             // Any of its tokens may stand for the sequence, so that weak activations are shown too.
             keep(&fires[(random as usize & 0xffff_ffff) % fires.len()], Some(draw));
         }
-        if gathered.windows.len() > 2 * (STRONGEST + SAMPLED) {
+        if gathered.windows.len() > CROWDED {
             self.bars[slot] = prune(&mut gathered.windows);
         }
         self.n_windows = (self.n_windows + gathered.windows.len()).saturating_sub(before);
-    }
-
-    /// The tokens around a peak with the activations on them.
-    pub(crate) fn cut(&self, sketch: &Sketch) -> Kept {
-        let (tokens, peak) = (&self.sequences[sketch.sequence as usize], sketch.peak as usize);
-        let start = peak.saturating_sub(BEFORE);
-        let end = (peak + AFTER + 1).min(tokens.len());
-        let mut values = vec![0.0; end - start];
-        for &(at, value) in &*sketch.fires {
-            if let Some(slot) = (at as usize).checked_sub(start).and_then(|at| values.get_mut(at)) {
-                *slot = value;
-            }
-        }
-        let tokens = Tokens::Ids(tokens[start..end].to_vec());
-        Kept { window: Window { tokens, values, peak: peak - start, decile: None }, rank: sketch.rank }
     }
 }
 

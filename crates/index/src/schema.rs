@@ -30,6 +30,7 @@ CREATE INDEX label_order ON label (text COLLATE NOCASE, latent) WHERE first;
 CREATE TABLE note (latent INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE bookmark (latent INTEGER PRIMARY KEY);
 CREATE TABLE effects (latent INTEGER PRIMARY KEY, words TEXT NOT NULL, data TEXT NOT NULL);
+CREATE TABLE sequence (id INTEGER PRIMARY KEY, tokens BLOB NOT NULL);
 CREATE TABLE scanned (latent INTEGER PRIMARY KEY, histogram TEXT, windows BLOB);
 CREATE TABLE imported (latent INTEGER PRIMARY KEY, histogram TEXT, windows BLOB);
 CREATE VIRTUAL TABLE search USING fts5 (

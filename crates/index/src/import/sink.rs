@@ -13,7 +13,7 @@ use crate::columns::{DENSITY, MAX};
 use crate::effects::{self, Effects, Token};
 use crate::error::{IndexError, Result};
 use crate::histogram::Stored;
-use crate::window::{Kept, Window, pack, unpack};
+use crate::window::{Window, pack, unpack};
 use crate::{block, label, merge};
 
 /// Reasons that are told.
@@ -236,8 +236,7 @@ impl<'a> Sink<'a> {
             let (histogram, packed) = merge::stored(self.connection, "imported", latent)?.unwrap_or_default();
             let known = packed.map_or_else(|| Ok(Vec::new()), |packed| unpack(&packed))?;
             let n_known = known.len();
-            let windows = choose(known.into_iter().map(|kept| kept.window).chain(new).collect());
-            let kept: Vec<Kept> = windows.into_iter().map(Kept::strong).collect();
+            let kept = choose(known.into_iter().chain(new).collect());
             self.tally.report.n_examples += (kept.len() - n_known.min(kept.len())) as u64;
             merge::store(self.connection, "imported", latent, &(histogram, Some(pack(&kept)?)))?;
         }
