@@ -4,7 +4,7 @@
 //! context shows without any prompt.
 
 use candle_core::{D, DType, Tensor};
-use tiller_engine::sae::Sae;
+use tiller_engine::sae::Pinned;
 use tiller_protocol::discovery::{Heading, Objective};
 
 use crate::direction;
@@ -29,8 +29,8 @@ enum Reading {
     Dot(Tensor),
     /// `cos(r, v)`; the unit vector `[d_model, 1]`.
     Cosine(Tensor),
-    /// `Σ w_i z_i(r)`.
-    Latents { sae: Sae, indices: Vec<usize>, weights: Tensor },
+    /// `Σ w_i (z_i(r) + leak · pre_i(r))`; the weights `[n, 1]`.
+    Latents { pinned: Pinned, weights: Tensor, leak: f64 },
 }
 
 impl Measure {
@@ -54,20 +54,22 @@ impl Measure {
         })
     }
 
-    /// A signed set of SAE latents `(index, weight)`. `sigma` is the standard deviation of their weighted sum over
-    /// neutral prompts.
+    /// A signed set of SAE latents, each with its weight. `sigma` is the standard deviation of their weighted sum over
+    /// neutral prompts. With a `leak`, that share of each pre-activation is added to the activation, so that a prompt on
+    /// which none of the latents is active is told from a better one.
     ///
     /// # Errors
-    /// An empty set, or a σ that is not above 0.
-    pub fn latents(sae: Sae, latents: &[(usize, f64)], sigma: f64, heading: Heading) -> Result<Self> {
-        if latents.is_empty() {
-            return Err(DiscoverError::BadDirection("no SAE latent tells the two sides apart".to_owned()));
+    /// Another number of weights than latents, or a σ that is not above 0.
+    pub fn latents(pinned: Pinned, weights: &[f64], leak: f64, sigma: f64, heading: Heading) -> Result<Self> {
+        if weights.len() != pinned.latents().len() {
+            let (found, n) = (weights.len(), pinned.latents().len());
+            return Err(DiscoverError::BadDirection(format!("it has {found} weights for {n} latents")));
         }
-        let indices = latents.iter().map(|(index, _)| *index).collect();
-        let weights: Vec<f32> = latents.iter().map(|(_, weight)| *weight as f32).collect();
-        let weights = Tensor::from_vec(weights, (latents.len(), 1), &tiller_engine::Device::Cpu)?;
+        let weights: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
+        let n = weights.len();
+        let weights = Tensor::from_vec(weights, (n, 1), &tiller_engine::Device::Cpu)?;
         let factor = sign(heading) / positive(sigma)?;
-        Ok(Self { reading: Reading::Latents { sae, indices, weights }, factor, is_shift: true })
+        Ok(Self { reading: Reading::Latents { pinned, weights, leak }, factor, is_shift: true })
     }
 
     /// Whether the value without a prompt is subtracted.
@@ -82,11 +84,12 @@ impl Measure {
     pub fn values(&self, rows: &Tensor) -> Result<Vec<f64>> {
         let rows = rows.detach();
         let values = match &self.reading {
-            Reading::Latents { sae, indices, weights } => {
-                let indices: Vec<u32> = indices.iter().map(|i| *i as u32).collect();
-                let latents = sae.encode(&rows)?.to_dtype(DType::F32)?;
-                let picked = latents.index_select(&Tensor::new(indices, latents.device())?, 1)?;
-                column_product(&picked, weights)?
+            Reading::Latents { pinned, weights, leak } => {
+                let mut values = pinned.activations(&rows)?;
+                if *leak > 0.0 {
+                    values = (values + (pinned.pre_activations(&rows)? * *leak)?)?;
+                }
+                column_product(&values, weights)?
             }
             _ => self.reading(&rows)?,
         };
@@ -111,9 +114,7 @@ impl Measure {
                 let lengths = (rows.sqr()?.sum(D::Minus1)? + TINY)?.sqrt()?;
                 Ok((column_product(&rows, column)? / lengths)?)
             }
-            Reading::Latents { sae, indices, weights } => {
-                column_product(&sae.pre_activations(&rows, indices)?.to_dtype(DType::F32)?, weights)
-            }
+            Reading::Latents { pinned, weights, .. } => column_product(&pinned.pre_activations(&rows)?, weights),
         }
     }
 }

@@ -5,9 +5,9 @@
 //! before the activation function, because a latent that is off has none.
 
 use tiller_engine::direction::mean_and_sd;
-use tiller_engine::sae::Sae;
+use tiller_engine::sae::{Dictionary, Pinned, Ranking, Sae};
 use tiller_engine::{Device, Model, Tensor};
-use tiller_protocol::discovery::{DiscoverySettings, TargetDirection};
+use tiller_protocol::discovery::{DiscoverySettings, Heading, TargetDirection};
 use tiller_protocol::persona::{Pair, PromptText};
 
 use crate::direction;
@@ -17,6 +17,9 @@ use crate::pairs::states;
 use crate::prompt_landscape::PromptLandscape;
 use crate::setup::{self, RunData};
 
+/// Share of the pre-activation that counts where the latents were chosen by hand: none of them may be active on any
+/// prompt at the beginning (methods.md §1.6).
+const LEAK: f64 = 0.01;
 /// Keeps the random weights' seed apart from the search's.
 const RANDOM_WEIGHTS_SALT: u64 = 0x0073_6165_6761;
 
@@ -46,18 +49,58 @@ pub fn landscape<'a>(
     model: &'a Model,
     data: &RunData<'_>,
     settings: &DiscoverySettings,
-    sae: &Sae,
+    dictionary: &Dictionary,
     latents: &[(usize, f64)],
+) -> Result<PromptLandscape<'a>> {
+    build(model, data, settings, (dictionary, latents), None)
+}
+
+/// The landscape for latents that were chosen by hand, `(latent, weight)`: a positive weight lets it fire more, a
+/// negative one less, whatever the heading. The scale is that of the activations over neutral prompts or of the
+/// pre-activations, whichever varies more, since chosen latents may never be active there.
+///
+/// # Errors
+/// As [`landscape`].
+pub fn chosen<'a>(
+    model: &'a Model,
+    data: &RunData<'_>,
+    settings: &DiscoverySettings,
+    dictionary: &Dictionary,
+    latents: &[(usize, f64)],
+) -> Result<PromptLandscape<'a>> {
+    build(model, data, settings, (dictionary, latents), Some(LEAK))
+}
+
+fn build<'a>(
+    model: &'a Model,
+    data: &RunData<'_>,
+    settings: &DiscoverySettings,
+    (dictionary, latents): (&Dictionary, &[(usize, f64)]),
+    leak: Option<f64>,
 ) -> Result<PromptLandscape<'a>> {
     let latents = match settings.target {
         TargetDirection::Persona => latents.to_vec(),
-        TargetDirection::Random => random_latents(sae.d_sae(), latents, settings.seed),
+        TargetDirection::Random => random_latents(dictionary.d_sae(), latents, settings.seed),
     };
-    let neutral = activations(model, sae, data.neutral)?.to_vec2::<f32>()?;
-    let sums: Vec<f64> =
-        neutral.iter().map(|row| latents.iter().map(|(i, weight)| weight * f64::from(row[*i])).sum()).collect();
-    let measure = Measure::latents(sae.clone(), &latents, mean_and_sd(&sums).1, settings.heading)?;
-    setup::landscape(model, data, settings, sae.site().block(), measure)
+    if latents.is_empty() {
+        return Err(DiscoverError::BadDirection("no SAE latent tells the two sides apart".to_owned()));
+    }
+    let (indices, weights): (Vec<usize>, Vec<f64>) = latents.into_iter().unzip();
+    let pinned = Pinned::new(dictionary, &indices, Ranking::Whole, model.device())?;
+    let block = dictionary.site().block();
+    let neutral = Tensor::new(states(model, data.neutral, block)?, &Device::Cpu)?.to_device(model.device())?;
+    let spread = |values: Tensor| -> Result<f64> {
+        let sum = |row: &Vec<f32>| weights.iter().zip(row).map(|(weight, value)| weight * f64::from(*value)).sum();
+        let sums: Vec<f64> = values.to_vec2::<f32>()?.iter().map(sum).collect();
+        Ok(mean_and_sd(&sums).1)
+    };
+    let mut sigma = spread(pinned.activations(&neutral)?)?;
+    if leak.is_some() {
+        sigma = sigma.max(spread(pinned.pre_activations(&neutral)?)?);
+    }
+    let heading = if leak.is_some() { Heading::Toward } else { settings.heading };
+    let measure = Measure::latents(pinned, &weights, leak.unwrap_or_default(), sigma, heading)?;
+    setup::landscape(model, data, settings, block, measure)
 }
 
 /// True activations at the last token of each prompt, `[n_prompts, d_sae]`.

@@ -5,6 +5,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tiller_discover::baselines::{equal_effort, random_mutation};
@@ -13,11 +14,12 @@ use tiller_discover::epo::{Report, Run, epo};
 use tiller_discover::evaluate::{Treatment, behaviour};
 use tiller_discover::front::front;
 use tiller_discover::landscape::Landscape as _;
-use tiller_discover::pairs::{PairData, extract};
+use tiller_discover::pairs::{PairData, extract, states};
 use tiller_discover::setup::{RunData, epo_settings};
 use tiller_discover::{resga, saega};
-use tiller_engine::sae::Sae;
-use tiller_engine::{DType, Device, Model, load};
+use tiller_engine::direction::last_rows;
+use tiller_engine::sae::{Dictionary, Pinned, Ranking, Sae};
+use tiller_engine::{DType, Device, Model, Tensor, load};
 use tiller_protocol::discovery::{DiscoverySettings, Heading, TargetDirection};
 use tiller_protocol::evaluation::Behaviour;
 use tiller_protocol::persona::{Item, Pair, PersonaCard, Placement, PromptText};
@@ -181,7 +183,8 @@ fn saega_climbs_its_latents() {
     let latents = saega::latents(&model, &sae, &data.pairs, 10).unwrap();
     assert!(latents.windows(2).all(|w| w[0].1.abs() >= w[1].1.abs()));
     let settings = small();
-    let landscape = saega::landscape(&model, &data.run_data(), &settings, &sae, &latents).unwrap();
+    let dictionary = Dictionary::Memory(Arc::new(sae));
+    let landscape = saega::landscape(&model, &data.run_data(), &settings, &dictionary, &latents).unwrap();
     let run =
         epo(&landscape, &epo_settings(&landscape, &settings).unwrap(), &mut |_| ControlFlow::Continue(())).unwrap();
     let found = front(&run.history);
@@ -189,6 +192,42 @@ fn saega_climbs_its_latents() {
     let last = &found[found.len() - 1].candidate;
     let fresh = landscape.score_text(&last.text).unwrap();
     assert!((fresh.target - last.target).abs() < 5e-3, "{fresh:?} against {last:?}");
+}
+
+/// Latents chosen by hand are climbed by their signs, also where none of them is active at the beginning.
+#[test]
+fn chosen_latents_fire_more_or_less_by_their_signs() {
+    let model = model();
+    let data = Data::of("sycophancy");
+    let sae = Sae::load(&demo().join("sae"), &Device::Cpu).unwrap();
+    let block = sae.site().block();
+    let neutral = states(&model, &data.neutral, block).unwrap();
+    let neutral = Tensor::new(neutral, &Device::Cpu).unwrap();
+    let active = sae.encode(&neutral).unwrap().sum(0).unwrap().to_vec1::<f32>().unwrap();
+    let off = (0..active.len()).find(|&i| active[i] == 0.0 && sae.decoder_norm(i).unwrap() > 0.0).unwrap();
+    let on = (0..active.len()).max_by(|&a, &b| active[a].total_cmp(&active[b])).unwrap();
+    let dictionary = Dictionary::Memory(Arc::new(sae));
+    let settings = DiscoverySettings { heading: Heading::Away, ..small() };
+    let climb = |latents: &[(usize, f64)]| {
+        let landscape = saega::chosen(&model, &data.run_data(), &settings, &dictionary, latents).unwrap();
+        let settings = epo_settings(&landscape, &settings).unwrap();
+        let run = epo(&landscape, &settings, &mut |_| ControlFlow::Continue(())).unwrap();
+        let best = run.history.iter().max_by(|a, b| a.target.total_cmp(&b.target)).unwrap();
+        // The mean pre-activations of the latents behind the best prompt, in its place.
+        let place = landscape.place();
+        let read = |text: Option<&str>| {
+            let rows = last_rows(&model, &place.rendered(text).unwrap(), &[block], &[]).unwrap();
+            let indices: Vec<usize> = latents.iter().map(|(latent, _)| *latent).collect();
+            let pinned = Pinned::new(&dictionary, &indices, Ranking::Whole, &Device::Cpu).unwrap();
+            pinned.pre_activations(&rows[0]).unwrap().mean(0).unwrap().to_vec1::<f32>().unwrap()
+        };
+        let (plain, found) = (read(None), read(Some(&best.text)));
+        plain.iter().zip(found).map(|(plain, found)| found - plain).collect::<Vec<f32>>()
+    };
+    assert!(climb(&[(off, 1.0)])[0] > 0.0);
+    assert!(climb(&[(on, -1.0)])[0] < 0.0);
+    assert!(saega::chosen(&model, &data.run_data(), &settings, &dictionary, &[(1 << 20, 1.0)]).is_err());
+    assert!(saega::chosen(&model, &data.run_data(), &settings, &dictionary, &[]).is_err());
 }
 
 fn show(name: &str, found: &Behaviour) {

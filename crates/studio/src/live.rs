@@ -4,17 +4,14 @@
 //! only when it has changed.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tiller_engine::{Device, Edit};
-use tiller_protocol::model::ModelInfo;
+use tiller_engine::Edit;
 use tiller_protocol::problem::Problem;
-use tiller_protocol::steering::{Steering, SteeringRow, VectorId};
+use tiller_protocol::steering::Steering;
 
-use crate::steering;
-use crate::workspace::{StoredVector, Workspace};
+use crate::steering::Maker;
 
 /// The newest steering, shared between window and job.
 #[derive(Debug, Default)]
@@ -43,29 +40,21 @@ impl LiveSteering {
 /// The edits of the newest steering, for one model.
 pub(crate) struct LiveEdits<'a> {
     live: &'a LiveSteering,
-    workspace: &'a Workspace,
-    model: &'a ModelInfo,
-    device: &'a Device,
-    state: RefCell<State>,
+    state: RefCell<State<'a>>,
 }
 
-#[derive(Default)]
-struct State {
+struct State<'a> {
+    maker: Maker<'a>,
     version: Option<u64>,
     edits: Arc<Vec<Edit>>,
-    vectors: HashMap<VectorId, StoredVector>,
     problems: Vec<Problem>,
 }
 
 impl<'a> LiveEdits<'a> {
-    /// A reader of `live` for the model described by `model` on `device`.
-    pub(crate) fn new(
-        live: &'a LiveSteering,
-        workspace: &'a Workspace,
-        model: &'a ModelInfo,
-        device: &'a Device,
-    ) -> Self {
-        Self { live, workspace, model, device, state: RefCell::default() }
+    /// A reader of `live`, of whose rows `maker` makes edits.
+    pub(crate) fn new(live: &'a LiveSteering, maker: Maker<'a>) -> Self {
+        let state = State { maker, version: None, edits: Arc::default(), problems: Vec::new() };
+        Self { live, state: RefCell::new(state) }
     }
 
     /// The edits to use now. Rows that cannot be used are left out; [`Self::problems`] says why.
@@ -74,15 +63,13 @@ impl<'a> LiveEdits<'a> {
         let mut state = self.state.borrow_mut();
         if state.version != Some(version) {
             state.version = Some(version);
-            let mut edits = Vec::new();
-            for row in self.live.get().rows.iter().filter(|row| steering::acts(row)) {
-                match self.edit(row, &mut state) {
-                    Ok(edit) => edits.push(edit),
-                    Err(problem) if state.problems.contains(&problem) => {}
-                    Err(problem) => state.problems.push(problem),
+            let made = state.maker.make(&self.live.get().rows);
+            for problem in made.problems {
+                if !state.problems.contains(&problem) {
+                    state.problems.push(problem);
                 }
             }
-            state.edits = Arc::new(edits);
+            state.edits = Arc::new(made.edits);
         }
         Arc::clone(&state.edits)
     }
@@ -91,25 +78,17 @@ impl<'a> LiveEdits<'a> {
     pub(crate) fn problems(&self) -> Vec<Problem> {
         self.state.borrow().problems.clone()
     }
-
-    fn edit(&self, row: &SteeringRow, state: &mut State) -> Result<Edit, Problem> {
-        let Some(vector) = row.vector() else {
-            return Err(crate::problem::bad_input("features cannot steer replies yet", "Switch the row off."));
-        };
-        if !state.vectors.contains_key(vector) {
-            state.vectors.insert(vector.clone(), self.workspace.vector(vector)?);
-        }
-        steering::edit(row, &state.vectors[vector], self.model, self.device)
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use tiller_engine::Device;
     use tiller_protocol::steering::Positions;
 
     use super::*;
     use crate::steering::tests::{added, info, row};
     use crate::vector_file::tests::example;
+    use crate::workspace::{StoredVector, Workspace};
 
     #[test]
     fn the_newest_rows_count_and_bad_ones_are_left_out() {
@@ -117,7 +96,8 @@ mod tests {
         let vector = StoredVector { info: example("warm"), directions: vec![vec![3.0, 4.0], vec![0.0, 2.0]] };
         workspace.save_vector(&vector).unwrap();
         let (live, model) = (LiveSteering::default(), info());
-        let edits = LiveEdits::new(&live, &workspace, &model, &Device::Cpu);
+        let maker = Maker::new(&workspace, &model, &Device::Cpu, &|_| Ok(1.0));
+        let edits = LiveEdits::new(&live, maker);
         assert!(edits.now().is_empty());
         live.set(Steering { rows: vec![row("warm", 0, 0.5)] });
         let now = edits.now();

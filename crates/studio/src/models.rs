@@ -2,7 +2,9 @@
 
 mod plan;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tiller_engine::sae::Sae;
 use tiller_engine::template::SystemRole;
@@ -11,6 +13,7 @@ use tiller_protocol::model::{LoadOptions, ModelInfo, ModelSource};
 use tiller_protocol::problem::Problem;
 
 use crate::assets::Assets;
+use crate::features::self_test::resid_norm;
 use crate::installed::{self, Installed, Stamp, WeightSum};
 use crate::jobs::Sink;
 use crate::{clock, problem};
@@ -34,7 +37,9 @@ pub(crate) struct Loaded {
     /// Facts about it.
     pub(crate) info: ModelInfo,
     /// The SAE that ships with it.
-    pub(crate) sae: Option<Sae>,
+    pub(crate) sae: Option<Arc<Sae>>,
+    /// Median residual norms that were measured, by block.
+    norms: Mutex<BTreeMap<usize, f64>>,
 }
 
 /// Loads a model as planned. Progress is counted in bytes: half for the hash, unless it is known, half for the weights.
@@ -73,7 +78,7 @@ pub(crate) fn load(
     model.set_template_options(options.template);
     let sae = match (&check.source, sources.assets) {
         (ModelSource::Demo, Ok(assets)) if assets.demo_sae().join("cfg.json").is_file() => {
-            Some(Sae::load(&assets.demo_sae(), device).map_err(|error| problem::engine(&error))?)
+            Some(Arc::new(Sae::load(&assets.demo_sae(), device).map_err(|error| problem::engine(&error))?))
         }
         _ => None,
     };
@@ -87,8 +92,8 @@ pub(crate) fn load(
         log::warn!("{problem}");
     }
     let hash = known.or_else(|| sum.map(|sum| sum.hash)).unwrap_or_default();
-    let info = info(&check.source, dir, &model, sae.as_ref(), hash);
-    Ok(Loaded { model, info, sae })
+    let info = info(&check.source, dir, &model, sae.as_deref(), hash);
+    Ok(Loaded { model, info, sae, norms: Mutex::default() })
 }
 
 /// The folder of a source, or its GGUF file.
@@ -167,6 +172,20 @@ impl Loaded {
     /// The device the weights are on.
     pub(crate) fn device(&self) -> &Device {
         self.model.device()
+    }
+
+    /// Median residual norm at a block over neutral texts, the unit of strengths; measured once.
+    ///
+    /// # Errors
+    /// No texts, or a failure of the model.
+    pub(crate) fn resid_norm(&self, block: usize, neutral: &[String]) -> Result<f64, Problem> {
+        let mut norms = self.norms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(norm) = norms.get(&block) {
+            return Ok(*norm);
+        }
+        let norm = resid_norm(self, neutral, block)?;
+        norms.insert(block, norm);
+        Ok(norm)
     }
 
     /// Renders a conversation and opens the reply.

@@ -1,9 +1,14 @@
 //! From rows of the steering panel to edits of the residual stream.
 //!
 //! Strength u is the length of the added vector as a share of the median residual norm at the block (methods.md §5.2).
-//! A row that is off or has strength 0 makes no edit at all, so the run is bit for bit the plain one (§5.11).
+//! A row that is off or changes nothing makes no edit at all, so the run is bit for bit the plain one (§5.11).
+//!
+//! [`maker`] makes edits of whole panels; here are the units and the checks of single vectors.
+
+pub(crate) mod maker;
 
 use tiller_engine::{Device, Edit, Tensor};
+use tiller_protocol::feature::FeatureOp;
 use tiller_protocol::model::ModelInfo;
 use tiller_protocol::problem::Problem;
 use tiller_protocol::steering::{Positions, SteeringRow};
@@ -11,12 +16,31 @@ use tiller_protocol::steering::{Positions, SteeringRow};
 use crate::problem;
 use crate::workspace::StoredVector;
 
-/// Whether a row adds anything.
+pub(crate) use maker::{Maker, open};
+
+/// Whether a row changes anything.
 pub(crate) fn acts(row: &SteeringRow) -> bool {
-    row.enabled && row.strength != 0.0
+    let changes = match row.feature() {
+        None | Some((_, FeatureOp::Add)) => row.strength != 0.0,
+        Some((_, FeatureOp::Multiply)) => row.strength != 1.0,
+        Some((_, FeatureOp::Set | FeatureOp::AtLeast | FeatureOp::Ablate)) => true,
+    };
+    row.enabled && changes
 }
 
-/// The edit of one row, after the checks of methods.md §5.11.
+/// A row in a few words, e.g. `Warmth +0.30`.
+pub(crate) fn words(row: &SteeringRow) -> String {
+    let (label, strength) = (&row.label, row.strength);
+    match row.feature() {
+        None | Some((_, FeatureOp::Add)) => format!("{label} {strength:+.2}"),
+        Some((_, FeatureOp::Set)) => format!("{label} set to {strength:.2}"),
+        Some((_, FeatureOp::AtLeast)) => format!("{label} at least {strength:.2}"),
+        Some((_, FeatureOp::Multiply)) => format!("{label} × {strength:.2}"),
+        Some((_, FeatureOp::Ablate)) => format!("{label} off"),
+    }
+}
+
+/// The edit of a vector's row, after the checks of methods.md §5.11.
 ///
 /// # Errors
 /// A vector of another model, a block out of range, a strength that is not finite, a direction without length.
@@ -132,9 +156,8 @@ pub(crate) mod tests {
     #[test]
     fn checks_before_an_edit() {
         let good = StoredVector { info: example("warm"), directions: vec![vec![3.0, 4.0], vec![0.0, 0.0]] };
-        let attempt = |row: &SteeringRow, model: &ModelInfo| {
-            edit(row, &good, model, &Device::Cpu).map(|edit| added(&edit))
-        };
+        let attempt =
+            |row: &SteeringRow, model: &ModelInfo| edit(row, &good, model, &Device::Cpu).map(|edit| added(&edit));
         assert_eq!(attempt(&row("warm", 0, -1.0), &info()).unwrap(), [-6.0, -8.0]);
         let other = ModelInfo { hash: "other".to_owned(), ..info() };
         let wide = ModelInfo { d_model: 3, ..info() };

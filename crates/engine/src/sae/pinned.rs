@@ -13,7 +13,7 @@ use tiller_protocol::site::Site;
 use super::description::{Architecture, Norm};
 use super::file::{Rows, SaeFile};
 use super::{Gate, Sae, checked, no_latent};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::ops::Values;
 use crate::ops::linear::{Linear, Orientation};
 
@@ -61,6 +61,14 @@ impl Dictionary {
         match self {
             Self::Memory(sae) => sae.norm(),
             Self::File(file) => file.description().norm,
+        }
+    }
+
+    /// Length of a latent's decoder row as its maker stored it; 0 marks a dead latent.
+    pub fn decoder_norm(&self, latent: usize) -> Option<f32> {
+        match self {
+            Self::Memory(sae) => sae.decoder_norm(latent),
+            Self::File(file) => file.decoder_norm(latent),
         }
     }
 
@@ -225,8 +233,11 @@ impl Pinned {
     /// Reads what is needed of `latents`, for rows on `device`.
     ///
     /// # Errors
-    /// A latent out of range, a failure to read.
+    /// No latent or one out of range, a failure to read.
     pub fn new(dictionary: &Dictionary, latents: &[usize], ranking: Ranking, device: &Device) -> Result<Self> {
+        if latents.is_empty() {
+            return Err(EngineError::BadRequest("there are no latents to read".to_owned()));
+        }
         let enc = dictionary.rows(Rows::Encoder, latents, device)?;
         let bias = Some(dictionary.biases(latents, device)?);
         Ok(Self {
@@ -267,16 +278,15 @@ impl Pinned {
     /// # Errors
     /// As [`Self::read`].
     pub fn activations(&self, resid: &Tensor) -> Result<Tensor> {
-        let resid = checked(resid, self.d_model)?;
         if let Passing::Ranked { whole } = &self.passing {
-            let values = whole.ranked(&resid.detach(), &self.latents)?;
+            let values = whole.ranked(&checked(resid, self.d_model)?.detach(), &self.latents)?;
             let values = Tensor::from_vec(values, (resid.dim(0)?, self.latents.len()), resid.device())?;
             if !resid.track_op() {
                 return Ok(values);
             }
-            return Ok((self.pre(&resid)? * values.ne(0.0_f32)?.to_dtype(DType::F32)?)?);
+            return Ok((self.pre_activations(resid)? * values.ne(0.0_f32)?.to_dtype(DType::F32)?)?);
         }
-        let pre = self.pre(&resid)?;
+        let pre = self.pre_activations(resid)?;
         let passes = match &self.passing {
             Passing::Above(thresholds) => pre.detach().broadcast_gt(thresholds)?,
             Passing::Unranked { is_signed: false } => pre.detach().gt(0.0_f32)?,
@@ -285,9 +295,12 @@ impl Pinned {
         Ok((pre * passes.to_dtype(DType::F32)?)?)
     }
 
-    /// Pre-activations `[n, latents]`.
-    fn pre(&self, resid: &Tensor) -> Result<Tensor> {
-        Ok(self.enc.forward(&self.norm.apply(resid)?)?)
+    /// Pre-activations `[n, latents]` of `resid` `[n, d_model]`, f32; the gradient flows also where a latent is off.
+    ///
+    /// # Errors
+    /// Rows of another width.
+    pub fn pre_activations(&self, resid: &Tensor) -> Result<Tensor> {
+        Ok(self.enc.forward(&self.norm.apply(&checked(resid, self.d_model)?)?)?)
     }
 }
 

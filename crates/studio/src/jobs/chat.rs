@@ -12,6 +12,7 @@ use tiller_protocol::problem::Problem;
 use super::{Report, Sink};
 use crate::live::{LiveEdits, LiveSteering};
 use crate::models::Loaded;
+use crate::steering::Maker;
 use crate::workspace::Workspace;
 use crate::{memory, problem};
 
@@ -28,7 +29,8 @@ pub(crate) struct Ask {
     pub(crate) plain_turns: Option<Vec<Turn>>,
 }
 
-/// Streams the replies. The steering is read before every token; a stop keeps what is written.
+/// Streams the replies. The steering is read before every token; a stop keeps what is written. Over `neutral` texts the
+/// unit of strengths is measured, where that is not known yet.
 ///
 /// # Errors
 /// A conversation that does not end with the user, is too long, or a model that cannot chat.
@@ -36,7 +38,7 @@ pub(crate) fn say(
     loaded: &Loaded,
     ask: &Ask,
     live: &LiveSteering,
-    workspace: &Workspace,
+    (workspace, neutral): (&Workspace, &[String]),
     sink: &mut dyn Sink,
 ) -> Result<(), Problem> {
     if ask.turns.last().is_none_or(|turn| turn.role != Role::User || turn.content.trim().is_empty()) {
@@ -49,7 +51,8 @@ pub(crate) fn say(
     let plain_prompt = ask.plain_turns.as_ref().map_or_else(|| Ok(prompt.clone()), |turns| loaded.prompt(turns))?;
     let lens = [prompt.len(), plain_prompt.len()];
     memory::check_reply(loaded, &lens[..=usize::from(ask.side_by_side)], ask.sampling.max_tokens)?;
-    let steered = LiveEdits::new(live, workspace, &loaded.info, loaded.device());
+    let norm = |block| loaded.resid_norm(block, neutral);
+    let steered = LiveEdits::new(live, Maker::new(workspace, &loaded.info, loaded.device(), &norm));
     let none: Arc<Vec<Edit>> = Arc::default();
     // Read once before the first token, so that a row that cannot be used is told at once.
     drop(steered.now());
@@ -91,10 +94,12 @@ pub(crate) fn say(
 #[cfg(test)]
 mod tests {
     use tiller_protocol::chat::EndReason;
+    use tiller_protocol::feature::{FeatureOp, SaeId};
     use tiller_protocol::steering::Steering;
 
     use super::*;
     use crate::jobs::tests::{Quiet, demo};
+    use crate::steering::maker::tests::{feature_row, open_demo};
 
     fn ask(text: &str) -> Ask {
         Ask {
@@ -117,7 +122,7 @@ mod tests {
     fn without_steering_both_sides_are_the_same() {
         let workspace = Workspace::temp();
         let mut quiet = Quiet::default();
-        say(demo(), &ask("Hello!"), &LiveSteering::default(), &workspace, &mut quiet).unwrap();
+        say(demo(), &ask("Hello!"), &LiveSteering::default(), (&workspace, &[]), &mut quiet).unwrap();
         assert!(!text(&quiet, Side::Plain).is_empty());
         assert_eq!(text(&quiet, Side::Steered), text(&quiet, Side::Plain));
     }
@@ -127,7 +132,7 @@ mod tests {
         let workspace = Workspace::temp();
         let mut quiet = Quiet { stop_after: Some(4), ..Quiet::default() };
         let ask = Ask { side_by_side: false, ..ask("What is the capital of Norway?") };
-        say(demo(), &ask, &LiveSteering::default(), &workspace, &mut quiet).unwrap();
+        say(demo(), &ask, &LiveSteering::default(), (&workspace, &[]), &mut quiet).unwrap();
         let done = quiet.reports.iter().find_map(|report| match report {
             Report::SideDone { reason, n_tokens, .. } => Some((*reason, *n_tokens)),
             _ => None,
@@ -143,9 +148,30 @@ mod tests {
         let live = LiveSteering::default();
         live.set(Steering::default());
         let long = ask(&"what is the capital of Norway ".repeat(200));
-        let problem = say(demo(), &long, &live, &workspace, &mut Quiet::default()).unwrap_err();
+        let problem = say(demo(), &long, &live, (&workspace, &[]), &mut Quiet::default()).unwrap_err();
         assert_eq!(problem.title, "The text is too long for this model");
         let empty = Ask { turns: vec![], ..ask("") };
-        assert!(say(demo(), &empty, &live, &workspace, &mut Quiet::default()).is_err());
+        assert!(say(demo(), &empty, &live, (&workspace, &[]), &mut Quiet::default()).is_err());
+    }
+
+    #[test]
+    fn a_feature_steers_the_reply_and_one_that_is_gone_does_not_stop_it() {
+        let workspace = Workspace::temp();
+        let sae = open_demo(&workspace);
+        let live = LiveSteering::default();
+        let ask = Ask { sampling: Sampling { temperature: 0.0, ..ask("").sampling }, ..ask("Tell me about the sea.") };
+        let gone = feature_row(&SaeId("gone-0000".to_owned()), 3, FeatureOp::Ablate, 0.0);
+        live.set(Steering { rows: vec![gone.clone(), feature_row(&sae.id, 3, FeatureOp::Multiply, 1.0)] });
+        let mut quiet = Quiet::default();
+        say(demo(), &ask, &live, (&workspace, &[]), &mut quiet).unwrap();
+        let troubles = quiet.reports.iter().filter(|report| matches!(report, Report::Trouble(_))).count();
+        assert_eq!(troubles, 1, "told once, not for every token");
+        assert_eq!(text(&quiet, Side::Steered), text(&quiet, Side::Plain));
+
+        let neutral = crate::assets::Assets::find().unwrap().neutral().unwrap();
+        live.set(Steering { rows: vec![gone, feature_row(&sae.id, 3, FeatureOp::Add, 2.0)] });
+        let mut quiet = Quiet::default();
+        say(demo(), &ask, &live, (&workspace, &neutral), &mut quiet).unwrap();
+        assert_ne!(text(&quiet, Side::Steered), text(&quiet, Side::Plain));
     }
 }

@@ -1,10 +1,13 @@
 //! What a discovery works on: the persona, its direction or latents, and the landscape they span.
 
+use std::sync::Arc;
+
 use tiller_discover::evaluate::Treatment;
 use tiller_discover::prompt_landscape::PromptLandscape;
 use tiller_discover::setup::RunData;
 use tiller_discover::{choose, direction, pairs, resga, saega};
 use tiller_engine::Edit;
+use tiller_engine::sae::Dictionary;
 use tiller_protocol::discovery::{DiscoverySettings, Heading, Method, TargetDirection};
 use tiller_protocol::evaluation::{Behaviour, Condition, ConditionKind};
 use tiller_protocol::persona::{Item, Persona, Placement, PromptText};
@@ -15,7 +18,7 @@ use super::{Sink, extract, measure};
 use crate::library::Library;
 use crate::models::Loaded;
 use crate::problem;
-use crate::steering::{Place, scaled};
+use crate::steering::{Place, open, scaled};
 use crate::workspace::{StoredVector, Workspace};
 
 /// Contexts in which another persona is measured before it is projected out.
@@ -48,6 +51,8 @@ pub(crate) struct Material<'a> {
     pub(crate) block: usize,
     neutral: Vec<PromptText>,
     confounds: Vec<Vec<f32>>,
+    /// The opened SAE of the features that the settings name.
+    chosen: Option<Dictionary>,
 }
 
 impl<'a> Material<'a> {
@@ -76,10 +81,12 @@ impl<'a> Material<'a> {
         }
         let neutral = extract::neutral_prompts(shelf.neutral);
         let vector = vector(loaded, shelf, &persona, &neutral, settings, sink)?;
-        let block = match (settings.method, &loaded.sae) {
-            (Method::Resga, _) => settings.block.unwrap_or(vector.info.recommended_block),
-            (Method::Saega, Some(sae)) => sae.site().block(),
-            (Method::Saega, None) => return Err(problem::no_sae(&loaded.info.name)),
+        let chosen = chosen(loaded, shelf, settings)?;
+        let block = match (settings.method, &chosen, &loaded.sae) {
+            (Method::Resga, ..) => settings.block.unwrap_or(vector.info.recommended_block),
+            (Method::Saega, Some(dictionary), _) => dictionary.site().block(),
+            (Method::Saega, None, Some(sae)) => sae.site().block(),
+            (Method::Saega, None, None) => return Err(problem::no_sae(&loaded.info.name)),
         };
         if block >= vector.directions.len() {
             let reason = format!("block {block} is not one of 0 to {}", vector.directions.len().saturating_sub(1));
@@ -92,7 +99,7 @@ impl<'a> Material<'a> {
             sink.check()?;
             confounds.push(confound(loaded, &shelf.library.load_any(id)?, &persona.contexts, block)?);
         }
-        Ok(Self { loaded, persona, vector, block, neutral, confounds })
+        Ok(Self { loaded, persona, vector, block, neutral, confounds, chosen })
     }
 
     /// The persona's direction at the block with the confounds projected out.
@@ -112,14 +119,20 @@ impl<'a> Material<'a> {
         let (model, card) = (&self.loaded.model, &self.persona.card);
         let (contexts, neutral, banned_words) = (&*self.persona.contexts, &*self.neutral, &*card.banned_words);
         let data = RunData { contexts, neutral, banned_words };
-        let landscape = match (settings.method, &self.loaded.sae) {
-            (Method::Resga, _) => {
+        let landscape = match (settings.method, &self.chosen, &self.loaded.sae) {
+            (Method::Resga, ..) => {
                 let target = (self.vector.directions[self.block].as_slice(), self.confounds.as_slice());
                 resga::landscape(model, &data, settings, self.block, target)
             }
-            (Method::Saega, Some(sae)) => saega::latents(model, sae, &self.persona.pairs, settings.n_latents)
-                .and_then(|latents| saega::landscape(model, &data, settings, sae, &latents)),
-            (Method::Saega, None) => return Err(problem::no_sae(&self.loaded.info.name)),
+            (Method::Saega, Some(dictionary), _) => {
+                let latents = settings.features.iter().map(|chosen| (chosen.feature.latent as usize, chosen.weight));
+                saega::chosen(model, &data, settings, dictionary, &latents.collect::<Vec<_>>())
+            }
+            (Method::Saega, None, Some(sae)) => saega::latents(model, sae, &self.persona.pairs, settings.n_latents)
+                .and_then(|latents| {
+                    saega::landscape(model, &data, settings, &Dictionary::Memory(Arc::clone(sae)), &latents)
+                }),
+            (Method::Saega, None, None) => return Err(problem::no_sae(&self.loaded.info.name)),
         };
         landscape.map_err(|error| problem::discover(&error))
     }
@@ -217,6 +230,38 @@ fn vector(
         workspace.save_vector(&vector)?;
     }
     Ok(vector)
+}
+
+/// The opened SAE of the features that a search is to climb, if it is to climb chosen ones.
+///
+/// # Errors
+/// Features of several SAEs or none of its own, weights that say nothing, an SAE that is not open or does not fit.
+fn chosen(loaded: &Loaded, shelf: &Shelf<'_>, settings: &DiscoverySettings) -> Result<Option<Dictionary>, Problem> {
+    let features = &settings.features;
+    let Some(first) = features.first().filter(|_| settings.method == Method::Saega) else { return Ok(None) };
+    if features.iter().any(|other| other.feature.sae != first.feature.sae) {
+        let cause = "the features to climb are those of several SAEs";
+        return Err(problem::bad_input(cause, "Choose features of one SAE."));
+    }
+    if features.iter().any(|chosen| !chosen.weight.is_finite()) || features.iter().all(|chosen| chosen.weight == 0.0) {
+        let cause = "the weights of the features to climb are no numbers, or all 0";
+        return Err(problem::bad_input(
+            cause,
+            "Give a positive weight to what should fire more, a negative one to what should fire less.",
+        ));
+    }
+    let Some(workspace) = shelf.workspace else { return Err(problem::unknown_sae(&first.feature.sae.0)) };
+    let (info, dictionary) = open(workspace, &first.feature.sae, &loaded.info, loaded.device())?;
+    for chosen in features {
+        let latent = chosen.feature.latent;
+        if latent as usize >= info.d_sae {
+            return Err(problem::no_feature(&info, latent));
+        }
+        if dictionary.decoder_norm(latent as usize).is_none_or(|norm| norm <= 0.0) {
+            return Err(problem::dead_feature(latent));
+        }
+    }
+    Ok(Some(dictionary))
 }
 
 /// Another persona's direction, measured in the contexts of the run, where it would disturb.

@@ -1,11 +1,15 @@
 //! Small runs on the demo model.
 
+use tiller_protocol::discovery::Method;
 use tiller_protocol::evaluation::ConditionKind;
+use tiller_protocol::feature::{FeatureRef, FeatureWeight, SaeId};
 
 use super::*;
 use crate::assets::Assets;
 use crate::jobs::tests::{Quiet, demo, persona};
 use crate::library::Library;
+use crate::steering::maker::tests::open_demo;
+use crate::workspace::Workspace;
 
 fn settings() -> DiscoverySettings {
     DiscoverySettings {
@@ -95,4 +99,36 @@ fn a_stopped_run_is_kept_and_goes_on_as_if_unbroken() {
     let resumed = run_with(&mut Quiet::default(), &settings(), &cut, true);
     assert_same(&resumed.front, &unbroken.front);
     assert_eq!(cut.candidates().unwrap().len(), whole.candidates().unwrap().len());
+}
+
+#[test]
+fn chosen_features_are_climbed_and_bad_choices_refused() {
+    let workspace = Workspace::temp();
+    let sae = open_demo(&workspace);
+    let neutral = Assets::find().unwrap().neutral().unwrap();
+    let small = small_persona();
+    let library = Library::new(vec![small.path().to_owned()]);
+    let shelf = Shelf { library: &library, neutral: &neutral, workspace: Some(&workspace), max_select: Some(8) };
+    let weight =
+        |sae: &SaeId, latent, weight| FeatureWeight { feature: FeatureRef { sae: sae.clone(), latent }, weight };
+    let attempt = |features: Vec<FeatureWeight>| {
+        let settings =
+            DiscoverySettings { method: Method::Saega, features, iterations: 2, check_every: 0, ..settings() };
+        let folder = RunFolder::at(&workspace.root().join("run"));
+        run(demo(), &shelf, &settings, (&folder, false), &mut Quiet::default())
+    };
+    let found = attempt(vec![weight(&sae.id, 3, 1.0), weight(&sae.id, 8, -0.5)]).unwrap();
+    assert_eq!(found.settings.block, Some(4));
+    assert!(!found.front.is_empty() && found.front.iter().all(|point| point.candidate.target.is_finite()));
+    let gone = SaeId("gone-0000".to_owned());
+    for (features, word) in [
+        (vec![weight(&gone, 3, 1.0)], "gone-0000"),
+        (vec![weight(&sae.id, 3, 1.0), weight(&gone, 3, 1.0)], "several SAEs"),
+        (vec![weight(&sae.id, 1024, 1.0)], "1024"),
+        (vec![weight(&sae.id, 3, 0.0)], "all 0"),
+        (vec![weight(&sae.id, 3, f64::NAN)], "no numbers"),
+    ] {
+        let problem = attempt(features).unwrap_err();
+        assert!(problem.to_string().contains(word), "{problem}");
+    }
 }
