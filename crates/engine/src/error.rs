@@ -140,6 +140,12 @@ pub enum EngineError {
         /// Bytes that were free, where that is known.
         free: Option<u64>,
     },
+    /// The loss of a training grew beyond all bounds.
+    #[error("the training has diverged after {step} steps")]
+    Diverged {
+        /// Steps that were taken before.
+        step: u64,
+    },
     /// The caller asked to stop before the end.
     #[error("stopped")]
     Stopped,

@@ -1,4 +1,4 @@
-//! Models with random weights, for measurements and tests.
+//! Random numbers that never change between versions, and models with random weights, for measurements and tests.
 
 use candle_core::{DType, Device};
 
@@ -11,10 +11,10 @@ use crate::tokenizer::Tokenizer;
 use crate::weights::{Source, Weights};
 
 /// `SplitMix64` (Steele, Lea & Flood 2014): a small generator whose stream never changes between versions.
-struct Noise(u64);
+pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,7 +23,7 @@ impl Noise {
     }
 
     /// Uniform in [−1, 1).
-    fn uniform(&mut self) -> f32 {
+    pub(crate) fn uniform(&mut self) -> f32 {
         (self.next() >> 40) as f32 / 8_388_608.0 - 1.0
     }
 }

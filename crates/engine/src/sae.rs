@@ -22,6 +22,7 @@ mod pick;
 mod pinned;
 mod recipe;
 mod source;
+pub mod train;
 
 use std::path::Path;
 

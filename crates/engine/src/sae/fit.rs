@@ -7,7 +7,7 @@ use super::{Description, checked};
 use crate::error::{EngineError, Result};
 
 /// Rows longer than this many median lengths are left out: the first token of a text and its like are no measure.
-const OUTLIER: f32 = 10.0;
+pub(super) const OUTLIER: f32 = 10.0;
 
 /// Of some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
