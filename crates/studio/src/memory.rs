@@ -144,6 +144,21 @@ pub(crate) fn check_gradient(loaded: &Loaded, n_tokens: usize) -> Result<(), Pro
     check(loaded, "The gradient", needed, "Give fewer tokens, or load a smaller model.")
 }
 
+/// Refuses to train an SAE of `n_values` weights over a store of `store_bytes` when there is no room for it.
+///
+/// # Errors
+/// When more is needed than is free.
+pub(crate) fn check_training(n_values: u64, store_bytes: u64) -> Result<(), Problem> {
+    // Encoder and decoder, their gradient and two moments, in f32; then what a step works with.
+    let needed = (2 * 4 * 4_u64).saturating_mul(n_values).saturating_add(store_bytes).saturating_add(64 << 20);
+    match free_bytes() {
+        Some(free) if needed > free => {
+            Err(problem::no_room("This training", needed, free, "Choose fewer latents, or close other programs."))
+        }
+        _ => estimate::room_for_bytes(needed).map_err(|error| problem::engine(&error)),
+    }
+}
+
 fn runs_of(loaded: &Loaded) -> Runs {
     device::runs(loaded.device(), loaded.model.dtype())
 }

@@ -68,13 +68,21 @@ pub(crate) fn merge(batch: &mut VecDeque<Event>, event: Event) {
 }
 
 fn is_report(event: &Event) -> bool {
-    matches!(event, Event::Progress { .. } | Event::ChatDelta { .. } | Event::Discovery { .. } | Event::Downloads(_))
+    matches!(
+        event,
+        Event::Progress { .. }
+            | Event::ChatDelta { .. }
+            | Event::Discovery { .. }
+            | Event::Training { .. }
+            | Event::Downloads(_)
+    )
 }
 
 fn same_stream(earlier: &Event, later: &Event) -> bool {
     match (earlier, later) {
         (Event::Progress { job: a, .. }, Event::Progress { job: b, .. })
-        | (Event::Discovery { job: a, .. }, Event::Discovery { job: b, .. }) => a == b,
+        | (Event::Discovery { job: a, .. }, Event::Discovery { job: b, .. })
+        | (Event::Training { job: a, .. }, Event::Training { job: b, .. }) => a == b,
         (Event::ChatDelta { job: a, side: x, .. }, Event::ChatDelta { job: b, side: y, .. }) => (a, x) == (b, y),
         (Event::Downloads(_), Event::Downloads(_)) => true,
         _ => false,
@@ -90,6 +98,7 @@ fn join(earlier: &mut Event, later: Event) {
             newer.new_points = points;
             *progress = newer;
         }
+        (Event::Training { points, .. }, Event::Training { points: mut newer, .. }) => points.append(&mut newer),
         (earlier, later) => *earlier = later,
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct WatchSink<'a> {
     title: String,
     began: Instant,
     last: Option<(Instant, &'static str)>,
+    /// More about the step, for people.
+    detail: String,
     /// What went wrong without ending the job.
     pub(super) troubles: Vec<Problem>,
 }
@@ -63,7 +65,14 @@ pub(super) struct WatchSink<'a> {
 impl<'a> WatchSink<'a> {
     /// A sink for a part of the work.
     pub(super) fn new(global: &'a Global, title: impl Into<String>) -> Self {
-        Self { global, title: title.into(), began: Instant::now(), last: None, troubles: Vec::new() }
+        Self {
+            global,
+            title: title.into(),
+            began: Instant::now(),
+            last: None,
+            detail: String::new(),
+            troubles: Vec::new(),
+        }
     }
 }
 
@@ -86,11 +95,19 @@ impl Sink for WatchSink<'_> {
                     unit: unit.to_owned(),
                     elapsed_secs: self.began.elapsed().as_secs_f64(),
                     rate: None,
-                    detail: String::new(),
+                    detail: self.detail.clone(),
                 });
             }
             Report::Trouble(problem) => self.troubles.push(problem),
-            Report::Discovery(_) | Report::Baselines { .. } | Report::Text { .. } | Report::SideDone { .. } => {}
+            Report::Discovery(_)
+            | Report::Baselines { .. }
+            | Report::Text { .. }
+            | Report::SideDone { .. }
+            | Report::FeaturesChanged(_) => {}
+            Report::Training(point) => {
+                let dead = 100.0 * point.dead;
+                self.detail = format!("FVU {:.4}, L0 {:.1}, dead {dead:.1} %", point.fvu, point.l0);
+            }
         }
     }
 

@@ -6,13 +6,16 @@
 pub(crate) mod baselines;
 pub(crate) mod chat;
 pub(crate) mod choice;
+pub(crate) mod corpus;
 pub(crate) mod discover;
 pub(crate) mod evaluate;
 pub(crate) mod extract;
+pub(crate) mod features;
 pub(crate) mod material;
 pub(crate) mod measure;
 pub(crate) mod picture;
 mod sink;
+pub(crate) mod train_sae;
 
 use std::ops::ControlFlow;
 

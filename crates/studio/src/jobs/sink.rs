@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tiller_protocol::chat::{EndReason, Side};
 use tiller_protocol::discovery::DiscoveryProgress;
 use tiller_protocol::evaluation::Condition;
+use tiller_protocol::feature::{SaeId, TrainPoint};
 use tiller_protocol::message::{Event, JobId};
 use tiller_protocol::problem::Problem;
 
@@ -56,6 +57,10 @@ pub(crate) enum Report {
         /// Tokens a second.
         tokens_per_sec: f64,
     },
+    /// What is known of an SAE's features has changed.
+    FeaturesChanged(SaeId),
+    /// A step of a training.
+    Training(TrainPoint),
     /// Something went wrong that does not end the job.
     Trouble(Problem),
 }
@@ -127,6 +132,8 @@ impl<'a> EventSink<'a> {
             Report::SideDone { side, reason, n_tokens, tokens_per_sec } => {
                 Event::ChatSideDone { job, side, reason, n_tokens, tokens_per_sec }
             }
+            Report::FeaturesChanged(sae) => Event::FeaturesChanged(sae),
+            Report::Training(point) => Event::Training { job, points: vec![point] },
             Report::Trouble(problem) => Event::Failed { job: None, problem },
         }
     }
