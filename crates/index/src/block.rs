@@ -61,9 +61,9 @@ pub(crate) fn write<T: Number>(
     values: &[T],
     touched: impl Iterator<Item = u32>,
 ) -> Result<()> {
-    let mut blocks: Vec<usize> = Vec::new();
+    let mut blocks: Vec<u32> = Vec::new();
     for latent in touched {
-        let at = latent as usize / LEN;
+        let at = latent / LEN as u32;
         if blocks.last() != Some(&at) {
             blocks.push(at);
         }
@@ -72,9 +72,10 @@ pub(crate) fn write<T: Number>(
     blocks.dedup();
     let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO block VALUES (?1, ?2, ?3)")?;
     for at in blocks {
-        let block = &values[at * LEN..((at + 1) * LEN).min(values.len())];
+        let start = at as usize * LEN;
+        let block = &values[start..(start + LEN).min(values.len())];
         let data: Vec<u8> = block.iter().flat_map(|value| value.to_bytes()).collect();
-        statement.execute((name, at as i64, data))?;
+        statement.execute((name, at, data))?;
     }
     Ok(())
 }

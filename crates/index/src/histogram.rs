@@ -83,7 +83,7 @@ impl Stored {
         match self {
             Self::Imported { edges, counts } => Histogram { edges, counts },
             Self::Scanned { first, counts } => {
-                Histogram { edges: (0..=counts.len()).map(|place| edge(first + place as i16)).collect(), counts }
+                Histogram { edges: (first..).map(edge).take(counts.len() + 1).collect(), counts }
             }
         }
     }

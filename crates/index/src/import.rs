@@ -1,7 +1,7 @@
 //! Reads what others know of features: labels, statistics, promoted tokens, examples.
 //!
 //! Read are Neuronpedia's exports of explanations, features and activations (a folder, `.jsonl`, `.jsonl.gz`, a JSON
-//! array, the JSON of one feature), tables with `index` and `label`, Tiller's own `labels.jsonl`, SAELens'
+//! array, the JSON of one feature), tables with `index` and `label`, Tiller's own `labels.jsonl`, `SAELens`'
 //! `sparsity.safetensors` and Gemma Scope 2's `examples.safetensors`; all told by their content. Files are streamed, in
 //! one transaction each (`examples.safetensors`: one for every thousand features), and importing the same twice adds
 //! nothing. A row that makes no sense is left out and counted.

@@ -1,5 +1,5 @@
 //! What is known of the features of one SAE besides its weights: statistics, labels, notes, bookmarks, promoted tokens
-//! and examples, in one SQLite file with full-text search.
+//! and examples, in one `SQLite` file with full-text search.
 //!
 //! It knows files and numbers of features, nothing of weights, models, windows or jobs.
 //!

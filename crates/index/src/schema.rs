@@ -10,10 +10,10 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use crate::error::{IndexError, Result};
 
-/// Newest format that is read, and the one that is written. Kept in SQLite's `user_version`.
+/// Newest format that is read, and the one that is written. Kept in `SQLite`'s `user_version`.
 const FORMAT: i64 = 1;
 
-/// Marks a file as a feature index, in SQLite's `application_id`: the letters `TiFx`.
+/// Marks a file as a feature index, in `SQLite`'s `application_id`: the letters `TiFx`.
 const APPLICATION: i64 = 0x5469_4678;
 
 const TABLES: &str = "

@@ -105,7 +105,9 @@ fn sketch(source: &mut Source<'_>) -> Option<Sketch> {
 /// Keeps the tokens of a sequence.
 pub(crate) fn write_sequence(connection: &Connection, sequence: u64, tokens: &[u32]) -> Result<()> {
     let mut bytes = Vec::with_capacity(3 * tokens.len());
-    tokens.iter().for_each(|&token| number(&mut bytes, u64::from(token)));
+    for &token in tokens {
+        number(&mut bytes, u64::from(token));
+    }
     let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO sequence VALUES (?1, ?2)")?;
     statement.execute((sequence.cast_signed(), bytes))?;
     Ok(())

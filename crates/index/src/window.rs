@@ -69,7 +69,9 @@ pub(crate) fn pack(windows: &[Window]) -> Result<Vec<u8>> {
         match &window.tokens {
             Tokens::Ids(ids) => {
                 number(&mut bytes, (ids.len() as u64) << 1);
-                ids.iter().for_each(|&id| number(&mut bytes, u64::from(id)));
+                for &id in ids {
+                    number(&mut bytes, u64::from(id));
+                }
             }
             Tokens::Texts(texts) => {
                 number(&mut bytes, (texts.len() as u64) << 1 | 1);

@@ -16,7 +16,7 @@ use crate::store::Index;
 use crate::text::fold;
 
 /// Most matches that are ranked; those beyond are of words that nearly every label has.
-const RANKED: usize = 5_000;
+const RANKED: u32 = 5_000;
 
 /// Most words that are looked for.
 const WORDS: usize = 16;
@@ -80,7 +80,7 @@ impl Index {
 
     fn literal_matches(&self, terms: &[String], words: &[&str]) -> Result<Vec<(u32, f32)>> {
         let literal = self.literal()?;
-        let found = literal.find(terms, RANKED);
+        let found = literal.find(terms, RANKED as usize);
         Ok(found.into_iter().map(|(latent, text)| (latent, INSIDE * rank(text, words))).collect())
     }
 }
@@ -136,7 +136,7 @@ fn label_matches(connection: &Connection, words: &[&str]) -> Result<Vec<(u32, f3
          LEFT JOIN label ON label.latent = found.latent LEFT JOIN origin ON origin.id = label.origin
          LEFT JOIN note ON note.latent = found.latent",
     )?;
-    let mut rows = statement.query((expression("labels note", words), RANKED as i64))?;
+    let mut rows = statement.query((expression("labels note", words), RANKED))?;
     let mut best: Vec<(u32, f32)> = Vec::new();
     while let Some(row) = rows.next()? {
         let label: Option<&str> = row.get_ref(1)?.as_str_or_null().map_err(rusqlite::Error::from)?;
@@ -158,7 +158,7 @@ fn token_matches(connection: &Connection, words: &[&str]) -> Result<Vec<(u32, f3
          FROM (SELECT rowid AS latent FROM search WHERE search MATCH ?1 LIMIT ?2) AS found
          JOIN effects ON effects.latent = found.latent",
     )?;
-    let mut rows = statement.query((expression("tokens", words), RANKED as i64))?;
+    let mut rows = statement.query((expression("tokens", words), RANKED))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let text = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;

@@ -143,7 +143,7 @@ impl Peaks {
                     let value = of(self.activations, &activations, place) as f32;
                     let sequence = of(self.sequences, &sequences, place);
                     let position = of(self.positions, &positions, place);
-                    let is_there = (0.0..self.tokens.n_rows as f64).contains(&sequence)
+                    let is_there = (0.0..self.tokens.len as f64).contains(&sequence)
                         && (0.0..self.tokens.width as f64).contains(&position);
                     (value > 0.0 && value.is_finite() && is_there).then_some(Place {
                         sequence: sequence as usize,

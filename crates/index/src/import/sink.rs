@@ -144,7 +144,9 @@ impl<'a> Sink<'a> {
             is_new |= self.write_effects(latent, &effects)?;
         }
         if let Some(Stored::Imported { mut edges, counts }) = record.histogram {
-            edges.iter_mut().for_each(|edge| *edge *= norm);
+            for edge in &mut edges {
+                *edge *= norm;
+            }
             let windows = merge::stored(self.connection, "imported", latent)?.and_then(|(_, windows)| windows);
             let histogram = Stored::Imported { edges, counts }.to_text()?;
             merge::store(self.connection, "imported", latent, &(Some(histogram), windows))?;

@@ -1,4 +1,4 @@
-//! SAELens' `sparsity.safetensors`: the decadic logarithm of how often each feature fires.
+//! `SAELens`' `sparsity.safetensors`: the decadic logarithm of how often each feature fires.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::sink::{Sink, name};
 use super::tensors::Tensors;
 use crate::error::Result;
 
-/// What SAELens adds before it takes the logarithm of a frequency of 0.
+/// What `SAELens` adds before it takes the logarithm of a frequency of 0.
 const NEVER: f64 = 1.5e-10;
 
 /// Values that are read at a time.
@@ -15,10 +15,10 @@ const CHUNK: usize = 65_536;
 /// Reads it into `sink`.
 pub(super) fn read(tensors: &mut Tensors, path: &Path, d_sae: usize, sink: &mut Sink<'_>) -> Result<()> {
     let rows = tensors.rows("sparsity", Some(d_sae))?;
-    sink.count("SAELens sparsity", rows.n_rows as u64);
+    sink.count("SAELens sparsity", rows.len as u64);
     let mut values = Vec::new();
-    for first in (0..rows.n_rows).step_by(CHUNK) {
-        tensors.read(rows, first, CHUNK.min(rows.n_rows - first), &mut values)?;
+    for first in (0..rows.len).step_by(CHUNK) {
+        tensors.read(rows, first, CHUNK.min(rows.len - first), &mut values)?;
         for (at, &logarithm) in values.iter().enumerate() {
             let latent = (first + at) as u32;
             // A little above 0 is rounding.

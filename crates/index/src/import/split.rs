@@ -23,25 +23,22 @@ pub(super) fn next_row(source: &mut impl BufRead, shape: Shape, row: &mut Vec<u8
 }
 
 fn next_line(source: &mut impl BufRead, row: &mut Vec<u8>) -> io::Result<bool> {
+    row.clear();
     loop {
-        row.clear();
-        loop {
-            let buffer = source.fill_buf()?;
-            if buffer.is_empty() {
-                break;
-            }
-            let end = buffer.iter().position(|&byte| byte == b'\n');
-            let taken = end.unwrap_or(buffer.len());
-            push(row, &buffer[..taken])?;
-            source.consume(taken + usize::from(end.is_some()));
-            if end.is_some() {
-                if !row.trim_ascii().is_empty() {
-                    return Ok(true);
-                }
-                row.clear();
-            }
+        let buffer = source.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(!row.trim_ascii().is_empty());
         }
-        return Ok(!row.trim_ascii().is_empty());
+        let end = buffer.iter().position(|&byte| byte == b'\n');
+        let taken = end.unwrap_or(buffer.len());
+        push(row, &buffer[..taken])?;
+        source.consume(taken + usize::from(end.is_some()));
+        if end.is_some() {
+            if !row.trim_ascii().is_empty() {
+                return Ok(true);
+            }
+            row.clear();
+        }
     }
 }
 

@@ -41,7 +41,7 @@ impl Table {
             return Ok(Err("it is written in UTF-16; save it as UTF-8".to_owned()));
         }
         let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
-        let count = |separator: u8| line.iter().filter(|&&byte| byte == separator).count();
+        let count = |separator: u8| line.split(|&byte| byte == separator).count();
         // In doubt the comma: the first of equals.
         let separator = [b';', b'\t', b','].into_iter().max_by_key(|&separator| count(separator)).unwrap_or(b',');
         let since_row = Arc::new(AtomicU64::new(0));

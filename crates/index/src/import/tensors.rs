@@ -1,7 +1,7 @@
 //! Rows of tensors in a safetensors file, read where they stand; the file is never read whole.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
@@ -23,7 +23,7 @@ pub(super) struct Tensors {
 /// A tensor of one or two axes: rows of equal width.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows {
-    pub(super) n_rows: usize,
+    pub(super) len: usize,
     pub(super) width: usize,
     dtype: Dtype,
     start: u64,
@@ -35,7 +35,7 @@ impl Tensors {
         let mut file = File::open(path).map_err(IndexError::read(path))?;
         let len = file.metadata().map_err(IndexError::read(path))?.len();
         let mut size = [0; 8];
-        file.read_exact(&mut size).map_err(|_| refuse("it is too short for tensors".to_owned()))?;
+        file.read_exact(&mut size).map_err(|error| refuse(format!("it is too short for tensors ({error})")))?;
         let size = u64::from_le_bytes(size);
         if size > MAX_HEADER || size.saturating_add(8) > len {
             return Err(refuse("its table of tensors is damaged".to_owned()));
@@ -71,7 +71,7 @@ impl Tensors {
         if bytes_of(info.dtype).is_none() {
             return Err(refuse(format!("its {name} has numbers of type {:?}, which is not read", info.dtype)));
         }
-        Ok(Rows { n_rows: found, width, dtype: info.dtype, start: self.data_start + info.data_offsets.0 as u64 })
+        Ok(Rows { len: found, width, dtype: info.dtype, start: self.data_start + info.data_offsets.0 as u64 })
     }
 
     /// Reads `len` rows from row `first` on, as doubles: they hold every id and every value exactly.

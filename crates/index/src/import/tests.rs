@@ -14,6 +14,7 @@ use crate::effects::Token;
 use crate::window::Tokens;
 
 const D_SAE: usize = 100;
+const N_FEATURES: i64 = 100;
 
 struct Bench {
     folder: TempDir,
@@ -79,7 +80,7 @@ fn explanation(index: impl Into<serde_json::Value>, text: &str) -> serde_json::V
 }
 
 fn lines(values: &[serde_json::Value]) -> String {
-    values.iter().map(|value| format!("{value}\n")).collect()
+    values.iter().flat_map(|value| [value.to_string(), "\n".to_owned()]).collect()
 }
 
 #[test]
@@ -339,7 +340,7 @@ fn endless_rows_and_bombs_are_refused() {
     table.write_all(b"index,label\n1,\"").unwrap();
     for encoder in [&mut line, &mut array, &mut table] {
         for _ in 0..40 {
-            encoder.write_all(&[b'x'; 1 << 20]).unwrap();
+            encoder.write_all(&vec![b'x'; 1 << 20]).unwrap();
         }
     }
     for (name, encoder) in [("line.jsonl.gz", line), ("array.json.gz", array), ("table.csv.gz", table)] {
@@ -351,7 +352,7 @@ fn endless_rows_and_bombs_are_refused() {
     assert_eq!(bench.text(1), [""; 0]);
     let mut blank = GzEncoder::new(Vec::new(), Compression::best());
     for _ in 0..300 {
-        blank.write_all(&[b'\n'; 1 << 20]).unwrap();
+        blank.write_all(&vec![b'\n'; 1 << 20]).unwrap();
     }
     blank.write_all(good.as_bytes()).unwrap();
     let path = bench.file("blank.jsonl.gz", blank.finish().unwrap());
@@ -385,8 +386,9 @@ fn f32s(values: impl IntoIterator<Item = f32>) -> Vec<u8> {
     values.into_iter().flat_map(f32::to_le_bytes).collect()
 }
 
-fn i32s(values: impl IntoIterator<Item = i32>) -> Vec<u8> {
-    values.into_iter().flat_map(i32::to_le_bytes).collect()
+/// Whole numbers as 32-bit ones.
+fn i32s(values: impl IntoIterator<Item = i64>) -> Vec<u8> {
+    values.into_iter().flat_map(|value| i32::try_from(value).unwrap().to_le_bytes()).collect()
 }
 
 #[test]
@@ -419,13 +421,13 @@ fn examples_of_gemma_scope_2_are_read() {
     let bench = bench();
     let (n_sequences, length, n_places) = (7, 90, 30);
     let value = |feature: usize, place: usize| if feature == 3 { 0.0 } else { (100 + feature) as f32 - place as f32 };
-    let per_place = |of: &dyn Fn(usize, usize) -> i32| -> Vec<u8> {
-        i32s((0..D_SAE).flat_map(|feature| (0..n_places).map(move |place| (feature, place))).map(|(f, p)| of(f, p)))
+    let per_place = |of: &dyn Fn(i64, i64) -> i64| -> Vec<u8> {
+        i32s((0..N_FEATURES).flat_map(|feature| (0..30).map(move |place| (feature, place))).map(|(f, p)| of(f, p)))
     };
     let bytes = tensors(&[
-        ("top_tokens", "I32", &[D_SAE, 2], i32s((0..D_SAE as i32).flat_map(|at| [at, at + 1]))),
+        ("top_tokens", "I32", &[D_SAE, 2], i32s((0..N_FEATURES).flat_map(|at| [at, at + 1]))),
         ("top_logits", "F32", &[D_SAE, 2], f32s((0..D_SAE).flat_map(|_| [2.0, 1.0]))),
-        ("bottom_tokens", "I32", &[D_SAE, 2], i32s((0..D_SAE as i32).flat_map(|_| [9, -1]))),
+        ("bottom_tokens", "I32", &[D_SAE, 2], i32s((0..N_FEATURES).flat_map(|_| [9, -1]))),
         ("bottom_logits", "F32", &[D_SAE, 2], f32s((0..D_SAE).flat_map(|_| [-2.0, -1.0]))),
         ("feature_frequencies", "F32", &[D_SAE], f32s((0..D_SAE).map(|at| at as f32 / 200.0))),
         (
@@ -434,9 +436,9 @@ fn examples_of_gemma_scope_2_are_read() {
             &[D_SAE, n_places],
             f32s((0..D_SAE).flat_map(|feature| (0..n_places).map(move |place| value(feature, place)))),
         ),
-        ("seq_ids", "I32", &[D_SAE, n_places], per_place(&|feature, place| ((feature + place) % 9) as i32 - 1)),
-        ("positions", "I32", &[D_SAE, n_places], per_place(&|_, place| 3 * place as i32)),
-        ("tokens", "I32", &[n_sequences, length], i32s((0..(n_sequences * length) as i32).map(|at| at + 1000))),
+        ("seq_ids", "I32", &[D_SAE, n_places], per_place(&|feature, place| (feature + place) % 9 - 1)),
+        ("positions", "I32", &[D_SAE, n_places], per_place(&|_, place| 3 * place)),
+        ("tokens", "I32", &[n_sequences, length], i32s(1000..1630)),
     ]);
     let path = bench.file("examples.safetensors", &bytes);
     let token_text = |id: u32| Some(format!(" word{id}"));

@@ -1,7 +1,7 @@
 //! Tokens as tokenizers write them, turned into the text that they stand for.
 
 /// The text of a token in a file. Tokenizers that work on bytes write each byte as a letter (a space as `Ġ`, a line feed
-/// as `Ċ`); SentencePiece writes a space as `▁` and bytes as `<0x0A>`.
+/// as `Ċ`); `SentencePiece` writes a space as `▁` and bytes as `<0x0A>`.
 pub(super) fn text(token: &str) -> String {
     let token: String = token.chars().filter(|&letter| letter != '\0').collect();
     if token.chars().any(|letter| matches!(letter, '\u{100}'..='\u{143}'))

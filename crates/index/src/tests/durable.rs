@@ -112,7 +112,7 @@ fn readers_see_whole_commits_while_others_write() {
                     loop {
                         let is_last = done.load(Ordering::SeqCst);
                         let found = bench.index.search_labels("pair", 1000).unwrap();
-                        assert!(found.len() % 2 == 0 && found.len() >= last, "{} after {last}", found.len());
+                        assert!(found.len().is_multiple_of(2) && found.len() >= last, "{} after {last}", found.len());
                         last = found.len();
                         bench.index.rows(&[0, 1, 2]).unwrap();
                         if is_last {
@@ -122,7 +122,9 @@ fn readers_see_whole_commits_while_others_write() {
                 })
             })
             .collect();
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         done.store(true, Ordering::SeqCst);
         for reader in readers {
             assert_eq!(reader.join().unwrap(), 400);
