@@ -180,6 +180,8 @@ fn scan(index: &Index, draws: &mut Draws, out: &mut impl Write) -> Result<()> {
         scan.add(tokens, tokens.len(), fires);
     }
     timed(out, "save it again", || index.save_scan(&mut scan, true))?;
+    let bytes = fs::metadata(index.path()).map_or(0, |about| about.len());
+    tell(out, &format!("  size: {} MB", bytes >> 20));
     timed(out, "examples of one feature", || index.windows(3))?;
     Ok(())
 }

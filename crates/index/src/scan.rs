@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{SCAN_COUNT, SCAN_MAX};
 use crate::error::{IndexError, Result};
 use crate::sketch::{Bars, CROWDED, Sketch, prune, write_sequence};
-use crate::store::{Index, read_fact, write_fact};
+use crate::store::{Index, read_meta, write_meta};
 use crate::{block, histogram, merge};
 
 /// Windows in memory that make a save worth while.
-const FULL: usize = 2_000_000;
+const FULL: usize = 1_000_000;
 
 const STATE: &str = "scan";
 
@@ -107,7 +107,7 @@ impl Index {
                 block::clear(connection, SCAN_COUNT)?;
                 block::clear(connection, SCAN_MAX)?;
                 connection.execute_batch("DELETE FROM scanned; DELETE FROM sequence;")?;
-                write_fact(connection, STATE, None)
+                write_meta(connection, STATE, None)
             },
             |(), _| (),
         )?;
@@ -143,7 +143,7 @@ impl Index {
                 block::write(connection, SCAN_MAX, &reading.largest, touched.iter().copied())?;
                 let state =
                     serde_json::to_string(&reading.state).map_err(|error| IndexError::Damaged(error.to_string()))?;
-                write_fact(connection, STATE, Some(&state))?;
+                write_meta(connection, STATE, Some(&state))?;
                 Ok(bars)
             },
             |_, columns| {
@@ -165,7 +165,7 @@ impl Index {
 }
 
 pub(crate) fn read_state(connection: &Connection) -> Result<Option<ScanState>> {
-    let state = read_fact(connection, STATE)?;
+    let state = read_meta(connection, STATE)?;
     state.map(|text| serde_json::from_str(&text).map_err(|error| IndexError::Damaged(error.to_string()))).transpose()
 }
 

@@ -92,6 +92,9 @@ fn check(connection: &Connection, found: Marks, path: &Path, d_sae: usize) -> Re
     if found.format > FORMAT {
         return Err(IndexError::Newer { found: found.format, known: FORMAT, path: path.to_owned() });
     }
+    if found.format != FORMAT {
+        return Err(IndexError::Damaged(format!("it says that it has format {}: {}", found.format, path.display())));
+    }
     let size: Option<String> =
         connection.query_row("SELECT value FROM meta WHERE key = 'd_sae'", [], |row| row.get(0)).optional()?;
     let Some(size) = size.and_then(|text| text.parse::<u64>().ok()) else {

@@ -1,7 +1,7 @@
 //! The file of one SAE: its connections, and the columns in memory beside it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
@@ -25,6 +25,8 @@ pub struct Index {
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
     columns: RwLock<Arc<Columns>>,
+    /// What the database says of the writes of other processes.
+    version: AtomicI64,
     /// Counts changes of labels and notes, so that what was made from them is known to be out of date.
     texts: AtomicU64,
     /// Place of each feature in the order of labels, with the count that it was made at.
@@ -46,6 +48,7 @@ impl Index {
         let mut writer = Connection::open(path)?;
         schema::prepare(&writer)?;
         schema::create_or_check(&mut writer, path, d_sae)?;
+        let version = AtomicI64::new(data_version(&writer)?);
         let columns = read_columns(&writer, d_sae)?;
         Ok(Self {
             path: path.to_owned(),
@@ -53,6 +56,7 @@ impl Index {
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
             columns: RwLock::new(Arc::new(columns)),
+            version,
             texts: AtomicU64::new(0),
             label_places: Mutex::new(None),
             literal: Mutex::new(None),
@@ -74,7 +78,20 @@ impl Index {
         Arc::clone(&self.columns.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the columns again, after another process has written to the file.
+    /// Takes in what another process has written since the last time, if it has. Says whether that is so.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub fn refresh(&self) -> Result<bool> {
+        let version = data_version(&self.lock_writer())?;
+        let is_other = self.version.swap(version, Ordering::SeqCst) != version;
+        if is_other {
+            self.reload()?;
+        }
+        Ok(is_other)
+    }
+
+    /// Reads the columns again.
     ///
     /// # Errors
     /// A database that fails.
@@ -91,7 +108,7 @@ impl Index {
     /// # Errors
     /// A database that fails.
     pub fn fact(&self, key: &str) -> Result<Option<String>> {
-        self.read(|connection| read_fact(connection, key))
+        self.read(|connection| read_meta(connection, &fact_key(key)))
     }
 
     /// Keeps a fact about the SAE, such as its self-test, under a key; `None` forgets it.
@@ -99,7 +116,7 @@ impl Index {
     /// # Errors
     /// A database that fails.
     pub fn set_fact(&self, key: &str, value: Option<&str>) -> Result<()> {
-        self.write(|connection| write_fact(connection, key, value), |(), _| ())
+        self.write(|connection| write_meta(connection, &fact_key(key), value), |(), _| ())
     }
 
     /// Keeps which features have no decoder row (a norm of 0) and are dead whatever else is known.
@@ -183,23 +200,36 @@ impl Index {
     }
 }
 
+/// A number that changes whenever a connection other than this one has written. Readers never write, so on the writer it
+/// tells of other processes.
+fn data_version(writer: &Connection) -> Result<i64> {
+    Ok(writer.pragma_query_value(None, "data_version", |row| row.get(0))?)
+}
+
 fn read_columns(connection: &Connection, d_sae: usize) -> Result<Columns> {
     let scanned = scan::read_state(connection)?.map_or(0, |state| state.tokens);
     Columns::read(connection, d_sae, scanned)
 }
 
-pub(crate) fn read_fact(connection: &Connection, key: &str) -> Result<Option<String>> {
-    let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = 'fact.' || ?1")?;
+/// Facts stand apart from what the index itself keeps.
+fn fact_key(key: &str) -> String {
+    format!("fact.{key}")
+}
+
+/// A value of the table of single values.
+pub(crate) fn read_meta(connection: &Connection, key: &str) -> Result<Option<String>> {
+    let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)
 }
 
-pub(crate) fn write_fact(connection: &Connection, key: &str, value: Option<&str>) -> Result<()> {
+/// Writes or deletes a value of the table of single values.
+pub(crate) fn write_meta(connection: &Connection, key: &str, value: Option<&str>) -> Result<()> {
     match value {
         Some(value) => {
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('fact.' || ?1, ?2)", (key, value))?;
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", (key, value))?;
         }
         None => {
-            connection.execute("DELETE FROM meta WHERE key = 'fact.' || ?1", [key])?;
+            connection.execute("DELETE FROM meta WHERE key = ?1", [key])?;
         }
     }
     Ok(())

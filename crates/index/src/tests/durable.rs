@@ -40,6 +40,8 @@ fn files_that_are_no_index_of_this_sae_are_refused() {
     assert!(Index::open(folder.path(), 100).is_err());
     Connection::open(&bench.path).unwrap().pragma_update(None, "user_version", 2).unwrap();
     assert!(matches!(Index::open(&bench.path, 100), Err(IndexError::Newer { found: 2, known: 1, .. })));
+    Connection::open(&bench.path).unwrap().pragma_update(None, "user_version", 0).unwrap();
+    assert!(matches!(Index::open(&bench.path, 100), Err(IndexError::Damaged(_))));
     Connection::open(&bench.path).unwrap().pragma_update(None, "user_version", 1).unwrap();
     assert_eq!(bench.reopen().columns().n_labelled(), 1);
     Connection::open(&bench.path).unwrap().execute_batch("DELETE FROM meta").unwrap();
@@ -132,7 +134,7 @@ fn readers_see_whole_commits_while_others_write() {
     });
     // What the other wrote is in the columns once they are read again.
     assert_eq!(bench.index.columns().n_labelled(), 200);
-    bench.index.reload().unwrap();
+    assert!(bench.index.refresh().unwrap() && !bench.index.refresh().unwrap());
     assert_eq!((bench.index.columns().n_labelled(), bench.index.columns().n_bookmarked()), (400, 200));
 }
 
