@@ -8,7 +8,7 @@ use tiller_protocol::model::ModelSource;
 use tiller_protocol::persona::Placement;
 use tiller_protocol::steering::VectorId;
 
-use super::advanced;
+use super::{advanced, climbed};
 use crate::number::count;
 use crate::page::Page;
 use crate::pages::{home, scaffold};
@@ -120,7 +120,7 @@ impl Form {
         });
     }
 
-    fn target(&mut self, ui: &mut Ui, shared: &Shared) {
+    fn target(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let personas: Vec<(String, String)> = shared
             .personas
             .iter()
@@ -164,6 +164,9 @@ impl Form {
                 &[(Method::Resga, "RESGA (direction)"), (Method::Saega, "SAEGA (features)")],
             );
         });
+        if self.settings.method == Method::Saega {
+            climbed::show(ui, shared, &mut self.settings.features);
+        }
         field::show(ui, "Where the prompt stands", "", |ui| {
             let options: Vec<_> =
                 Placement::ALL.into_iter().map(|placement| (placement, placement.label().to_owned())).collect();

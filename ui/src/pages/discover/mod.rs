@@ -1,6 +1,7 @@
 //! Discover: set a run up, watch its front grow, judge what it found.
 
 mod advanced;
+mod climbed;
 mod cloud;
 mod form;
 mod front_table;

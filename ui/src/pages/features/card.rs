@@ -145,6 +145,9 @@ impl Card {
             if let Some(latent) = similar::show(ui, &card.similar) {
                 shared.open_latent(latent);
             }
+            if button::secondary("Rank all by similarity").hint("Lists them in the table").show(ui).clicked() {
+                shared.features.similar_to = Some(card.feature.latent);
+            }
         });
         section(ui, "Note", "For yourself; it stays with this SAE.", |ui| {
             self.note.show(ui, shared, card);
