@@ -5,12 +5,14 @@ use std::sync::Arc;
 use tiller_protocol::chat::{EndReason, Sampling};
 use tiller_protocol::steering::Positions;
 
-use super::{Generated, Reply, generate};
+use super::{Generated, Reply, Step, Watch, generate, generate_watched};
 use crate::edit::Edit;
 use crate::error::EngineError;
-use crate::model::Model;
+use crate::model::{Model, Request};
+use crate::sae::{Dictionary, LatentEdit, Operator, Pinned, Ranking, Sae};
 use crate::testing::{ids, logits, model, noise};
 use crate::tokenizer::{StreamDecoder, Tokenizer};
+use crate::tree::{Node, Parent, TokenTree};
 
 fn greedy(max_tokens: usize) -> Sampling {
     Sampling { temperature: 0.0, top_p: 1.0, max_tokens, ..Sampling::default() }
@@ -148,4 +150,90 @@ fn characters_of_several_tokens_are_shown_at_once() {
     }
     assert_eq!(shown.concat() + &decoder.finish(&tokenizer).unwrap(), text);
     assert_eq!(shown.iter().filter(|piece| !piece.is_empty()).count(), 5);
+}
+
+/// What is watched is what the SAE makes of the residual stream before the edits, at every token that was run.
+#[test]
+fn watched_latents_are_read_on_every_token_before_the_edits() {
+    let model = model();
+    let (dictionary, last) = (dictionary(1), dictionary(2));
+    let pinned =
+        |dictionary, latents: &[usize]| Pinned::new(dictionary, latents, Ranking::Whole, model.device()).unwrap();
+    let (first, second) = (pinned(&dictionary, &[3, 11]), pinned(&last, &[20]));
+    // The second is read at the last block, where a reply needs but one row of its prompt.
+    let watches = Arc::new(vec![Watch { block: 1, pinned: first.clone() }, Watch { block: 2, pinned: second.clone() }]);
+    let edit = LatentEdit::new(&dictionary, &[(3, Operator::Set(9.0))], model.device()).unwrap();
+    let edits = Arc::new(vec![Edit::latents(1, Arc::new(edit), Positions::Generated)]);
+    let now = || Arc::clone(&edits);
+    let prompts = [ids(5, 1), ids(9, 2)];
+    let replies = prompts.clone().map(|prompt| Reply { prompt, edits: &now });
+    let mut found = vec![vec![Vec::new(); 2]; 2];
+    let mut tokens = [0; 2];
+    let written = generate_watched(&model, &replies, &greedy(6), &|| Arc::clone(&watches), &mut |step| {
+        let reading = step.reading;
+        assert_eq!((reading.first, reading.values.len()), (tokens[step.reply], 2));
+        tokens[step.reply] += reading.n_tokens;
+        for (found, values) in found[step.reply].iter_mut().zip(&reading.values) {
+            found.extend_from_slice(values);
+        }
+        ControlFlow::Continue(())
+    });
+    for (reply, (prompt, written)) in prompts.iter().zip(written.unwrap()).enumerate() {
+        // The same tokens in one pass under the same edits.
+        let n = tokens[reply];
+        let all = [&prompt[..], &written.ids].concat()[..n].to_vec();
+        let mut tree = TokenTree::new();
+        let node =
+            |parent, ids: &[u32], is_reply: bool| Node { parent, ids: ids.to_vec(), ends_prompt: !is_reply, is_reply };
+        tree.push(node(Parent::Root, &all[..prompt.len()], false));
+        if n > prompt.len() {
+            tree.push(node(Parent::Node { node: 0, len: prompt.len() }, &all[prompt.len()..], true));
+        }
+        let out = model.forward(&Request { edits: &edits, before: &[1, 2], ..Request::new(&tree) }).unwrap();
+        for (found, (pinned, (_, rows))) in found[reply].iter().zip([&first, &second].into_iter().zip(&out.before)) {
+            let expected = pinned.read(rows).unwrap();
+            assert_eq!(found.len(), expected.len());
+            assert!(expected.iter().any(|value| *value != 0.0));
+            assert!(
+                found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5 * (1.0 + b.abs())),
+                "{found:?} is not {expected:?}"
+            );
+        }
+    }
+    let narrow = Arc::new(vec![Watch { block: 9, pinned: first }]);
+    let failed =
+        generate_watched(&model, &replies, &greedy(2), &|| Arc::clone(&narrow), &mut |_| ControlFlow::Continue(()));
+    assert!(failed.is_err());
+}
+
+#[test]
+fn watching_changes_nothing() {
+    let model = model();
+    let prompts = [ids(5, 1), ids(7, 2)];
+    let plain = write(&model, &prompts, &greedy(8));
+    let pinned = Pinned::new(&dictionary(2), &[3], Ranking::Whole, model.device()).unwrap();
+    let watches = Arc::new(vec![Watch { block: 2, pinned }]);
+    let none = Arc::new(Vec::new());
+    let edits = || Arc::clone(&none);
+    let replies = prompts.map(|prompt| Reply { prompt, edits: &edits });
+    let step = &mut |_: &Step<'_>| ControlFlow::Continue(());
+    assert_eq!(generate_watched(&model, &replies, &greedy(8), &|| Arc::clone(&watches), step).unwrap(), plain);
+}
+
+/// An SAE of the small model's width, of another seed for each block.
+fn dictionary(block: usize) -> Dictionary {
+    let dir = tempfile::tempdir().unwrap();
+    let cfg = format!(r#"{{"architecture":"topk","k":9,"hook_name":"blocks.{block}.hook_resid_post"}}"#);
+    std::fs::write(dir.path().join("cfg.json"), cfg).unwrap();
+    let seed = block as f32;
+    let tensors = [
+        ("W_enc", noise(&[40, 24], seed)),
+        ("b_enc", noise(&[24], 2.0)),
+        ("W_dec", noise(&[24, 40], 3.0 + seed)),
+        ("b_dec", noise(&[40], 4.0)),
+    ];
+    let tensors: std::collections::HashMap<String, candle_core::Tensor> =
+        tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
+    candle_core::safetensors::save(&tensors, dir.path().join("sae_weights.safetensors")).unwrap();
+    Dictionary::Memory(Arc::new(Sae::load(dir.path(), &candle_core::Device::Cpu).unwrap()))
 }

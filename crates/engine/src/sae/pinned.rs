@@ -11,16 +11,21 @@ use candle_core::{DType, Device, Tensor};
 use tiller_protocol::site::Site;
 
 use super::description::{Architecture, Norm};
-use super::file::{Rows, SaeFile};
+use super::file::{Active, Rows, SaeFile};
 use super::{Gate, Sae, checked, no_latent};
 use crate::error::{EngineError, Result};
 use crate::ops::Values;
 use crate::ops::linear::{Linear, Orientation};
+use crate::ops::simd::{dot, kernel};
 
 /// Rows of the residual stream that are encoded as a whole at once.
 const ROWS_AT_ONCE: usize = 512;
 /// Pre-activations that are in memory at once while rows are encoded as a whole.
 const VALUES_AT_ONCE: usize = 1 << 22;
+/// Up to this many rows are encoded one by one, some latents at a time, until it is clear what passes.
+const FEW_ROWS: usize = 4;
+/// Latents that are looked at together.
+const LATENTS_AT_ONCE: usize = if cfg!(test) { 16 } else { 128 };
 
 /// An SAE from which single latents are taken.
 #[derive(Clone, Debug)]
@@ -111,7 +116,7 @@ impl Dictionary {
     /// What tells whether each of `latents` passes.
     fn passing(&self, latents: &[usize], ranking: Ranking, device: &Device) -> Result<Passing> {
         let ranked = |is_signed| match ranking {
-            Ranking::Whole => Passing::Ranked { whole: self.clone() },
+            Ranking::Whole => Passing::Ranked { whole: self.clone(), is_signed },
             Ranking::Skipped => Passing::Unranked { is_signed },
         };
         let above = |thresholds: Vec<f32>| -> Result<Passing> {
@@ -140,62 +145,127 @@ impl Dictionary {
         }
     }
 
-    /// Activations `[n, latents.len()]` of an SAE whose latents compete, row after row: `resid` `[n, d_model]` is encoded
-    /// as a whole, some rows at a time.
-    fn ranked(&self, resid: &Tensor, latents: &[usize]) -> Result<Vec<f32>> {
-        let n = resid.dim(0)?;
+    /// Whether `latents`, which compete with all others, pass: for each row of `resid` `[n, d_model]`, of the pre-activations
+    /// `pre` `[n, latents.len()]`. Rows on which none of them can pass are not encoded; the others are, as a whole.
+    fn passes(&self, resid: &Tensor, latents: &[usize], pre: &[f32], is_signed: bool) -> Result<Vec<bool>> {
+        let mut passes = vec![false; pre.len()];
+        let may_pass = |pre: &f32| *pre > 0.0 || is_signed && *pre != 0.0;
+        let rows = pre.chunks_exact(latents.len());
+        let rows: Vec<usize> = rows.enumerate().filter(|(_, pre)| pre.iter().any(may_pass)).map(|(i, _)| i).collect();
         let some = match self {
             Self::Memory(sae) => (VALUES_AT_ONCE / sae.d_sae().max(1)).clamp(1, ROWS_AT_ONCE),
             Self::File(_) => ROWS_AT_ONCE,
         };
-        let mut values = Vec::with_capacity(n * latents.len());
-        for first in (0..n).step_by(some) {
-            let rows = resid.narrow(0, first, some.min(n - first))?;
-            match self {
-                Self::Memory(sae) => sae.ranked(&rows.to_device(sae.enc.device())?, latents, &mut values)?,
-                Self::File(file) => {
-                    for active in file.encode(&rows, &mut |_, _| true)? {
-                        values.extend(latents.iter().map(|&latent| {
-                            let found = active.binary_search_by_key(&(latent as u32), |&(latent, _)| latent);
-                            found.map_or(0.0, |at| active[at].1)
-                        }));
-                    }
+        for rows in rows.chunks(some) {
+            let resid = resid.index_select(&index(rows, resid.device())?, 0)?;
+            let found = match self {
+                Self::Memory(sae) => {
+                    let pre: Vec<f32> =
+                        rows.iter().flat_map(|i| &pre[i * latents.len()..][..latents.len()]).copied().collect();
+                    sae.passes(&resid.to_device(sae.enc.device())?, latents, &pre)?
                 }
+                Self::File(file) => {
+                    let active = file.encode(&resid, &mut |_, _| true)?;
+                    let is_active = |active: &Active, latent: usize| {
+                        active.binary_search_by_key(&(latent as u32), |&(latent, _)| latent).is_ok()
+                    };
+                    active.iter().flat_map(|row| latents.iter().map(move |&latent| is_active(row, latent))).collect()
+                }
+            };
+            for (i, found) in rows.iter().zip(found.chunks_exact(latents.len())) {
+                passes[i * latents.len()..][..latents.len()].copy_from_slice(found);
             }
         }
-        Ok(values)
+        Ok(passes)
+    }
+}
+
+/// Where a latent stands among all.
+struct Candidate {
+    latent: usize,
+    rank: f32,
+    /// Latents that are ranked before it, of those that were looked at.
+    ahead: usize,
+}
+
+impl Candidate {
+    /// Looks at the ranks of the latents from `first` on. Of equal ones the first goes before.
+    fn meet(&mut self, first: usize, ranks: &[f32]) {
+        let at = self.latent.clamp(first, first + ranks.len()) - first;
+        let is_own = self.latent >= first && at < ranks.len();
+        let (before, after) = (&ranks[..at], &ranks[at + usize::from(is_own)..]);
+        self.ahead += before.iter().filter(|&&rank| rank >= self.rank).count();
+        self.ahead += after.iter().filter(|&&rank| rank > self.rank).count();
+    }
+}
+
+kernel! {
+    /// Products of a row with each of `rows`.
+    fn row_products[simd](out: &'k mut [f32], x: &'k [f32], rows: &'k [f32]) {
+        for (out, row) in out.iter_mut().zip(rows.chunks_exact(x.len())) {
+            *out = dot(simd, x, row);
+        }
     }
 }
 
 impl Sae {
-    /// Appends the activations of `latents`, which compete with all others, for each row of `resid`. A latent passes when
-    /// fewer than k are ranked before it, so nothing has to be sorted.
-    fn ranked(&self, resid: &Tensor, latents: &[usize], out: &mut Vec<f32>) -> Result<()> {
-        let (Gate::TopK { k, rank_scale } | Gate::AbsTopK { k, rank_scale }) = &self.gate else { return Ok(()) };
+    /// Whether `latents` pass, for each row of `resid`; `pre` are their pre-activations. A latent passes when fewer than k
+    /// are ranked before it, so nothing is sorted, and one that does not is soon found out.
+    fn passes(&self, resid: &Tensor, latents: &[usize], pre: &[f32]) -> Result<Vec<bool>> {
+        let (Gate::TopK { k, rank_scale } | Gate::AbsTopK { k, rank_scale }) = &self.gate else {
+            return Ok(pre.iter().map(|pre| *pre > 0.0).collect());
+        };
         let is_signed = matches!(self.gate, Gate::AbsTopK { .. });
         let resid = self.norm.apply(&self.checked(resid)?)?;
-        let bias = Some(self.b_enc.clone());
-        let pre = Linear::new(self.enc.clone(), bias, Orientation::OutIn).forward(&resid)?.to_device(&Device::Cpu)?;
-        let scale = rank_scale.to_device(&Device::Cpu)?;
-        let (pre, scale) = (Values::of(&pre), Values::of(&scale));
-        let scale = scale.slice()?;
+        let [scale, biases] = [rank_scale, &self.b_enc].map(|tensor| tensor.to_device(&Device::Cpu));
+        let (scale, biases) = (scale?.flatten_all()?, biases?);
+        let (scale, biases) = (Values::of(&scale), Values::of(&biases));
+        let (scale, biases) = (scale.slice()?, biases.slice()?);
         let rank = |pre: f32, scale: f32| if is_signed { (pre * scale).abs() } else { pre * scale };
-        let mut ranks = vec![0.0; self.d_sae()];
-        for row in pre.slice()?.chunks_exact(self.d_sae()) {
-            ranks.iter_mut().zip(row).zip(scale).for_each(|((to, &pre), &scale)| *to = rank(pre, scale));
-            out.extend(latents.iter().map(|&latent| {
-                let (own, (first, last)) = (ranks[latent], ranks.split_at(latent));
-                // Of equal ones the first goes before.
-                let before = first.iter().filter(|&&rank| rank >= own).count();
-                let before = before + last.iter().filter(|&&rank| rank > own).count();
-                match (before < *k, is_signed) {
-                    (true, true) => row[latent],
-                    (true, false) => row[latent].max(0.0),
-                    (false, _) => 0.0,
+        let few = self.enc.device().is_cpu() && resid.dim(0)? <= FEW_ROWS;
+        // Many rows at once are one product.
+        let all = if few {
+            None
+        } else {
+            let enc = Linear::new(self.enc.clone(), None, Orientation::OutIn);
+            Some(enc.forward(&resid)?.to_device(&Device::Cpu)?)
+        };
+        let (all, rows) = (all.as_ref().map(Values::of), Values::of(&resid));
+        let enc = Values::of(&self.enc);
+        let (n, d, mut products) = (self.d_sae(), self.d_model(), [0.0; LATENTS_AT_ONCE]);
+        let mut passes = Vec::with_capacity(pre.len());
+        for (i, pre) in pre.chunks_exact(latents.len()).enumerate() {
+            let candidate =
+                |(&latent, &pre): (&usize, &f32)| Candidate { latent, rank: rank(pre, scale[latent]), ahead: 0 };
+            let mut candidates: Vec<Candidate> = latents.iter().zip(pre).map(candidate).collect();
+            for first in (0..n).step_by(LATENTS_AT_ONCE) {
+                let latents = first..n.min(first + LATENTS_AT_ONCE);
+                let products = &mut products[..latents.len()];
+                match &all {
+                    Some(all) => products.copy_from_slice(&all.slice()?[i * n..][latents.clone()]),
+                    None => {
+                        let row = &rows.slice()?[i * d..][..d];
+                        row_products(products, row, &enc.slice()?[latents.start * d..latents.end * d]);
+                    }
                 }
-            }));
+                for ((product, bias), scale) in products.iter_mut().zip(&biases[latents.clone()]).zip(&scale[latents]) {
+                    *product = rank(*product + bias, *scale);
+                }
+                let mut is_open = false;
+                for (candidate, pre) in candidates.iter_mut().zip(pre) {
+                    if candidate.ahead < *k && (*pre > 0.0 || is_signed) {
+                        candidate.meet(first, products);
+                        is_open |= candidate.ahead < *k;
+                    }
+                }
+                if !is_open {
+                    break;
+                }
+            }
+            let passed = |(candidate, pre): (&Candidate, &f32)| candidate.ahead < *k && (*pre > 0.0 || is_signed);
+            passes.extend(candidates.iter().zip(pre).map(passed));
         }
-        Ok(())
+        Ok(passes)
     }
 }
 
@@ -224,7 +294,7 @@ enum Passing {
     /// What is above its threshold, `[1, n]`, none of them below 0.
     Above(Tensor),
     /// What is among the largest of all.
-    Ranked { whole: Dictionary },
+    Ranked { whole: Dictionary, is_signed: bool },
     /// What is above 0, or all: the others are not asked.
     Unranked { is_signed: bool },
 }
@@ -278,21 +348,20 @@ impl Pinned {
     /// # Errors
     /// As [`Self::read`].
     pub fn activations(&self, resid: &Tensor) -> Result<Tensor> {
-        if let Passing::Ranked { whole } = &self.passing {
-            let values = whole.ranked(&checked(resid, self.d_model)?.detach(), &self.latents)?;
-            let values = Tensor::from_vec(values, (resid.dim(0)?, self.latents.len()), resid.device())?;
-            if !resid.track_op() {
-                return Ok(values);
-            }
-            return Ok((self.pre_activations(resid)? * values.ne(0.0_f32)?.to_dtype(DType::F32)?)?);
-        }
         let pre = self.pre_activations(resid)?;
         let passes = match &self.passing {
-            Passing::Above(thresholds) => pre.detach().broadcast_gt(thresholds)?,
-            Passing::Unranked { is_signed: false } => pre.detach().gt(0.0_f32)?,
-            Passing::Unranked { is_signed: true } | Passing::Ranked { .. } => return Ok(pre),
+            Passing::Above(thresholds) => pre.detach().broadcast_gt(thresholds)?.to_dtype(DType::F32)?,
+            Passing::Unranked { is_signed: false } => pre.detach().gt(0.0_f32)?.to_dtype(DType::F32)?,
+            Passing::Unranked { is_signed: true } => return Ok(pre),
+            Passing::Ranked { whole, is_signed } => {
+                let known = pre.detach().flatten_all()?.to_vec1::<f32>()?;
+                let resid = checked(resid, self.d_model)?.detach();
+                let passes = whole.passes(&resid, &self.latents, &known, *is_signed)?;
+                let passes: Vec<f32> = passes.into_iter().map(|passes| f32::from(u8::from(passes))).collect();
+                Tensor::from_vec(passes, pre.dims(), pre.device())?
+            }
         };
-        Ok((pre * passes.to_dtype(DType::F32)?)?)
+        Ok((pre * passes)?)
     }
 
     /// Pre-activations `[n, latents]` of `resid` `[n, d_model]`, f32; the gradient flows also where a latent is off.
