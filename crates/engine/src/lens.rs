@@ -77,7 +77,9 @@ impl Lens {
         let gained: Vec<f32> = vector.iter().zip(&*self.gain).map(|(w, g)| w * g).collect();
         let mut effects = self.head.exact_row(&gained, self.n_tokens)?;
         let mean = effects.iter().map(|&effect| f64::from(effect)).sum::<f64>() / self.n_tokens.max(1) as f64;
-        effects.iter_mut().for_each(|effect| *effect -= mean as f32);
+        for effect in &mut effects {
+            *effect -= mean as f32;
+        }
         Ok(effects)
     }
 
@@ -100,12 +102,11 @@ impl Lens {
             return Err(EngineError::BadRequest(format!("token {token} is not among {}", self.n_tokens)));
         }
         let row = self.rows(token, 1)?;
-        let mean = match self.mean.get() {
-            Some(mean) => mean,
-            None => {
-                let mean = self.mean_row()?;
-                self.mean.get_or_init(|| mean)
-            }
+        let mean = if let Some(mean) = self.mean.get() {
+            mean
+        } else {
+            let mean = self.mean_row()?;
+            self.mean.get_or_init(|| mean)
         };
         Ok(row.iter().zip(mean).zip(&*self.gain).map(|((w, mean), g)| g * (w - mean)).collect())
     }

@@ -17,11 +17,15 @@ mod fit;
 mod fold;
 mod formats;
 mod layout;
+mod nearest;
 mod operate;
 mod pick;
 mod pinned;
 mod recipe;
+mod scan;
+mod sketch;
 mod source;
+mod synthetic;
 pub mod train;
 
 use std::path::Path;
@@ -41,8 +45,10 @@ pub use description::{Architecture, Description, Format, Hints, Norm};
 pub use facts::{SaeFacts, describe, facts};
 pub use file::{Active, Rows, SaeFile};
 pub use fit::Fit;
+pub use nearest::By;
 pub use operate::{LatentEdit, Operator};
 pub use pinned::{Dictionary, Pinned, Ranking};
+pub use synthetic::synthetic;
 
 /// A sparse autoencoder in the internal form (unit decoder rows).
 #[derive(Clone, Debug)]

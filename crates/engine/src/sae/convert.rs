@@ -10,8 +10,10 @@ use half::slice::HalfFloatSliceExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::description::{Description, Hints};
-use super::fold::Folder;
+use super::file::SaeFile;
+use super::fold::{Folder, Vectors};
 use super::layout::{DEC, ENC, Layout};
+use super::sketch::{self, Sketch};
 use super::source::Room;
 use super::{find, formats};
 use crate::error::{EngineError, Result};
@@ -45,13 +47,13 @@ pub(super) fn latents_at_once(d_model: usize) -> usize {
     (VALUES / d_model.max(1)).max(1)
 }
 
-/// Bytes of a converted SAE.
+/// Bytes of a converted SAE, with those of what is kept beside it.
 ///
 /// # Errors
 /// Sizes beyond all bounds.
 pub fn converted_bytes(about: &Description, precision: Precision) -> Result<u64> {
     let layout = Layout::new(about, precision)?;
-    Ok(layout.header().len() as u64 + layout.len())
+    Ok(layout.header().len() as u64 + layout.len() + sketch::bytes(about.d_model, about.d_sae))
 }
 
 /// Converts the SAE at `source` and puts the result at `target`, at once and only when it is whole; what lies there
@@ -71,19 +73,16 @@ pub fn convert(
     let mut found = find::find(source)?;
     let recipe = formats::recipe(&found, hints)?;
     let names = recipe.names();
-    let layout = Layout::new(&recipe.description, precision)?;
-    let total = found.container.packed_bytes(&names) + layout.len();
-    let mut done = 0;
     let part = beside(target, "part");
-    let mut unpacked = |bytes: u64| {
+    let sizes = Writer::sizes(&recipe.description, precision)?;
+    let total = found.container.packed_bytes(&names) + sizes;
+    let mut done = 0;
+    let mut step = |bytes: u64| {
         done += bytes;
         progress(done, total)
     };
-    found.container.unpack(&names, Room::File(&part), &mut unpacked)?;
-    let unfinished = Unfinished { path: part };
-    let io = |source| EngineError::Io { path: unfinished.path.clone(), source };
-    let mut file = File::create(&unfinished.path).map_err(io)?;
-    file.write_all(layout.header()).map_err(io)?;
+    found.container.unpack(&names, Room::File(&part), &mut step)?;
+    let mut writer = Writer::new(target, &recipe.description, precision)?;
     let (d, n) = (recipe.description.d_model, recipe.description.d_sae);
     let block = latents_at_once(d).min(n);
     let (mut enc, mut dec) = (vec![0.0; block * d], vec![0.0; block * d]);
@@ -92,31 +91,100 @@ pub fn convert(
         let n_values = block.min(n - first) * d;
         let (enc, dec) = (&mut enc[..n_values], &mut dec[..n_values]);
         folder.rows(first, enc, dec)?;
-        for (name, values) in [(ENC, &*enc), (DEC, &*dec)] {
-            let at = layout.at(name) + (first * d * precision.width()) as u64;
-            file.seek(SeekFrom::Start(at)).map_err(io)?;
-            write(&mut file, values, precision).map_err(|fault| fault.named(&unfinished.path, name))?;
-        }
-        done += (2 * n_values * precision.width()) as u64;
-        if !progress(done, total) {
-            return Err(EngineError::Stopped);
-        }
+        writer.rows(first, enc, dec, &mut step)?;
     }
-    let mut file = BufWriter::new(file);
-    for (name, values) in Layout::vectors(&folder.vectors) {
-        file.seek(SeekFrom::Start(layout.at(name))).map_err(io)?;
-        write(&mut file, values, Precision::F32).map_err(|fault| fault.named(&unfinished.path, name))?;
-    }
-    let file = file.into_inner().map_err(|error| io(error.into_error()))?;
-    file.sync_all().map_err(io)?;
-    drop(file);
-    std::fs::rename(&unfinished.path, target).map_err(|source| EngineError::Io { path: target.to_owned(), source })?;
+    writer.finish(&folder.vectors, &mut step)?;
     progress(total, total);
     Ok(recipe.description)
 }
 
+/// A converted file that is being written. It gets its name when it is whole.
+pub(super) struct Writer<'a> {
+    file: File,
+    unfinished: Unfinished,
+    target: &'a Path,
+    layout: Layout,
+    precision: Precision,
+    d_model: usize,
+    /// Bytes of the decoder if it is read once more in the end, and 0 if not.
+    to_sketch: u64,
+}
+
+impl<'a> Writer<'a> {
+    /// What its steps count together, bytes: of the file, and of the decoder if it is read once more in the end.
+    ///
+    /// # Errors
+    /// Sizes beyond all bounds.
+    pub(super) fn sizes(about: &Description, precision: Precision) -> Result<u64> {
+        Ok(Layout::new(about, precision)?.len() + to_sketch(about, precision))
+    }
+
+    /// # Errors
+    /// Sizes beyond all bounds, a folder that cannot be written to.
+    pub(super) fn new(target: &'a Path, about: &Description, precision: Precision) -> Result<Self> {
+        let layout = Layout::new(about, precision)?;
+        let unfinished = Unfinished { path: beside(target, "part") };
+        let io = |source| EngineError::Io { path: unfinished.path.clone(), source };
+        let mut file = File::create(&unfinished.path).map_err(io)?;
+        file.write_all(layout.header()).map_err(io)?;
+        let to_sketch = to_sketch(about, precision);
+        Ok(Self { file, unfinished, target, layout, precision, d_model: about.d_model, to_sketch })
+    }
+
+    /// Writes rows from latent `first` on and calls `step` with their bytes.
+    ///
+    /// # Errors
+    /// No room, values beyond the range of the number format, [`EngineError::Stopped`].
+    pub(super) fn rows(
+        &mut self,
+        first: usize,
+        enc: &[f32],
+        dec: &[f32],
+        step: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<()> {
+        let width = self.precision.width();
+        for (name, values) in [(ENC, enc), (DEC, dec)] {
+            self.file
+                .seek(SeekFrom::Start(self.layout.at(name) + (first * self.d_model * width) as u64))
+                .map_err(|source| EngineError::Io { path: self.unfinished.path.clone(), source })?;
+            write(&mut self.file, values, self.precision).map_err(|fault| fault.named(&self.unfinished.path, name))?;
+        }
+        if step((2 * enc.len() * width) as u64) { Ok(()) } else { Err(EngineError::Stopped) }
+    }
+
+    /// Writes the vectors and gives the file its name; beside a large one goes what similar rows are found by.
+    ///
+    /// # Errors
+    /// No room, a failure to read, [`EngineError::Stopped`].
+    pub(super) fn finish(self, vectors: &Vectors, step: &mut dyn FnMut(u64) -> bool) -> Result<()> {
+        let io = |source| EngineError::Io { path: self.unfinished.path.clone(), source };
+        let mut file = BufWriter::new(self.file);
+        for (name, values) in Layout::vectors(vectors) {
+            file.seek(SeekFrom::Start(self.layout.at(name))).map_err(io)?;
+            write(&mut file, values, Precision::F32).map_err(|fault| fault.named(&self.unfinished.path, name))?;
+        }
+        let file = file.into_inner().map_err(|error| io(error.into_error()))?;
+        file.sync_all().map_err(io)?;
+        drop(file);
+        if self.to_sketch > 0 {
+            let mut seen = 0;
+            Sketch::make(&SaeFile::open(&self.unfinished.path)?, self.target, &mut |rows, of| {
+                let now = self.to_sketch * rows as u64 / of as u64;
+                step(now - std::mem::replace(&mut seen, now))
+            })?;
+        }
+        std::fs::rename(&self.unfinished.path, self.target)
+            .map_err(|source| EngineError::Io { path: self.target.to_owned(), source })
+    }
+}
+
+fn to_sketch(about: &Description, precision: Precision) -> u64 {
+    let (d, n) = (about.d_model, about.d_sae);
+    if sketch::pays(d, n) { (d * precision.width()) as u64 * n as u64 } else { 0 }
+}
+
 /// A file whose name begins with that of `target`.
-fn beside(target: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(target: &Path, ending: &str) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
     name.push(".");
     name.push(ending);
@@ -124,8 +192,8 @@ fn beside(target: &Path, ending: &str) -> PathBuf {
 }
 
 /// A file that goes unless it was renamed.
-struct Unfinished {
-    path: PathBuf,
+pub(super) struct Unfinished {
+    pub(super) path: PathBuf,
 }
 
 impl Drop for Unfinished {

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use candle_core::{Device, Tensor};
 use half::f16;
@@ -20,13 +21,16 @@ use super::description::{Description, Norm};
 use super::fold::Vectors;
 use super::layout::{B_DEC, B_ENC, DEC, DEC_NORM, ENC, FORM, Layout, THETA, gate_vector};
 use super::pick::Pick;
+use super::sketch::Sketch;
 use super::source::{Container, Raw};
-use super::{Sae, checked, no_latent};
+use super::{Sae, checked, no_latent, scan};
 use crate::error::{EngineError, Result};
-use crate::memory::{room_for, room_for_bytes};
+use crate::memory::room_for_bytes;
 
-/// Up to this many rows a product is as fast as the matrix is read.
-const FEW: usize = 4;
+/// Pre-activations that are in memory at once while rows are encoded.
+const VALUES: usize = if cfg!(test) { 40 } else { 1 << 22 };
+/// Values of the encoder that are read between two looks at whether to stop.
+const BLOCK: usize = if cfg!(test) { 40 } else { 1 << 25 };
 
 /// Latents that pass for one row, with their activations, by latent.
 pub type Active = Vec<(u32, f32)>;
@@ -49,6 +53,8 @@ pub struct SaeFile {
     enc_at: u64,
     dec_at: u64,
     vectors: Vectors,
+    /// What similar rows are found by, once it is wanted.
+    sketch: OnceLock<Sketch>,
 }
 
 impl SaeFile {
@@ -99,7 +105,8 @@ impl SaeFile {
             theta,
             rank_scale,
         };
-        Ok(Self { raw: Raw::open(path)?, about, precision, enc_at: stated[0], dec_at: stated[1], vectors })
+        let (raw, sketch) = (Raw::open(path)?, OnceLock::new());
+        Ok(Self { raw, about, precision, enc_at: stated[0], dec_at: stated[1], vectors, sketch })
     }
 
     /// What is known of it.
@@ -129,9 +136,13 @@ impl SaeFile {
         &self.vectors
     }
 
-    /// Everything but the matrices.
-    pub(super) fn vectors(&self) -> &Vectors {
-        &self.vectors
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        self.raw.path()
+    }
+
+    pub(super) fn sketch_cell(&self) -> &OnceLock<Sketch> {
+        &self.sketch
     }
 
     /// The row `[d_model]` of one latent.
@@ -149,8 +160,24 @@ impl SaeFile {
     /// # Errors
     /// Latents out of range, a failure to read.
     pub fn fill(&self, rows: Rows, first: usize, out: &mut [f32]) -> Result<()> {
-        let (d, width) = (self.about.d_model, self.precision.width());
-        let n = out.len() / d.max(1);
+        match self.precision {
+            Precision::F32 => self.stored(rows, first, bytemuck::cast_slice_mut(out)),
+            Precision::F16 => {
+                let mut narrow = vec![f16::ZERO; out.len()];
+                self.stored(rows, first, bytemuck::cast_slice_mut(&mut narrow))?;
+                narrow.convert_to_f32_slice(out);
+                Ok(())
+            }
+        }
+    }
+
+    /// The same as they are stored.
+    ///
+    /// # Errors
+    /// Latents out of range, a failure to read.
+    pub(super) fn stored(&self, rows: Rows, first: usize, out: &mut [u8]) -> Result<()> {
+        let row_bytes = self.about.d_model * self.precision.width();
+        let n = out.len() / row_bytes.max(1);
         if first.checked_add(n).is_none_or(|end| end > self.about.d_sae) {
             return Err(no_latent(first.saturating_add(n).saturating_sub(1), self.about.d_sae));
         }
@@ -158,49 +185,19 @@ impl SaeFile {
             Rows::Encoder => self.enc_at,
             Rows::Decoder => self.dec_at,
         };
-        let at = start + (first * d * width) as u64;
-        match self.precision {
-            Precision::F32 => self.raw.fill(at, bytemuck::cast_slice_mut(out)),
-            Precision::F16 => {
-                let mut narrow = vec![f16::ZERO; out.len()];
-                self.raw.fill(at, bytemuck::cast_slice_mut(&mut narrow))?;
-                narrow.convert_to_f32_slice(out);
-                Ok(())
-            }
-        }
+        self.raw.fill(start + (first * row_bytes) as u64, out)
     }
 
     /// The product of every row with `vector` `[d_model]`; with decoder rows and a unit vector, the cosines. Reads the
-    /// whole matrix, in parallel.
+    /// whole matrix, on all threads.
     ///
     /// # Errors
-    /// A vector of another width, a failure to read.
+    /// A vector of another width or with values that are no numbers, a failure to read.
     pub fn dots(&self, rows: Rows, vector: &[f32]) -> Result<Vec<f32>> {
-        let d = self.about.d_model;
-        if vector.len() != d {
-            return Err(EngineError::BadRequest(format!("a vector of {} values, not {d}", vector.len())));
-        }
+        self.check_vector(vector)?;
         let mut out = vec![0.0; self.about.d_sae];
-        self.products(rows, 0, &[vector], &mut out)?;
+        self.products(rows, 0, &scan::Vectors::new(vector, vector.len()), &mut out)?;
         Ok(out)
-    }
-
-    /// The product of rows from `first` on with each of some vectors: `out` is `[n, vectors.len()]`.
-    fn products(&self, rows: Rows, first: usize, vectors: &[&[f32]], out: &mut [f32]) -> Result<()> {
-        let (d, n) = (self.about.d_model, vectors.len());
-        // Pieces that stay in the cache between being read and being used.
-        let n_rows = ((1 << 16) / d.max(1)).max(1);
-        out.par_chunks_mut(n_rows * n).enumerate().try_for_each_init(
-            || vec![0.0; n_rows * d],
-            |piece, (idx, out)| -> Result<()> {
-                let piece = &mut piece[..out.len() / n * d];
-                self.fill(rows, first + idx * n_rows, piece)?;
-                for (out, row) in out.chunks_exact_mut(n).zip(piece.chunks_exact(d)) {
-                    out.iter_mut().zip(vectors).for_each(|(out, vector)| *out = dot(row, vector));
-                }
-                Ok(())
-            },
-        )
     }
 
     /// Pre-activations `[n, latents.len()]` of `resid` `[n, d_model]`, row after row; reads only the rows of `latents`.
@@ -213,7 +210,7 @@ impl SaeFile {
         for (j, &latent) in latents.iter().enumerate() {
             let enc = self.row(Rows::Encoder, latent)?;
             for (i, row) in rows.iter().enumerate() {
-                out[i * latents.len() + j] = dot(&enc, row) + self.vectors.b_enc[latent];
+                out[i * latents.len() + j] = scan::product(&enc, row) + self.vectors.b_enc[latent];
             }
         }
         Ok(out)
@@ -227,42 +224,29 @@ impl SaeFile {
     pub fn encode(&self, resid: &Tensor, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<Vec<Active>> {
         let (d, total) = (self.about.d_model, self.about.d_sae);
         let resid = self.about.norm.apply(&checked(&resid.to_device(&Device::Cpu)?, d)?)?;
-        let mut picks = vec![Pick::new(&self.about, &self.vectors); resid.dim(0)?];
-        let block = latents_at_once(d).min(total.max(1));
+        let n_rows = resid.dim(0)?;
+        let mut picks = vec![Pick::new(&self.about, &self.vectors); n_rows];
+        let values = resid.flatten_all()?.to_vec1::<f32>()?;
+        let vectors = scan::Vectors::new(&values, d);
+        let piece = self.rows_of_piece();
+        // Whole pieces for every thread, but no more than what is kept in memory at once.
+        let block = (VALUES / n_rows.max(1)).min(BLOCK / d.max(1)).max(1).next_multiple_of(piece);
+        let mut pre = vec![0.0; block.min(total) * n_rows];
         for first in (0..total).step_by(block) {
             let n = block.min(total - first);
-            let pre = self.unbiased(first, n, &resid)?;
-            let n_rows = picks.len();
-            let columns = |row: usize| pre.iter().skip(row).step_by(n_rows).copied();
-            picks.par_iter_mut().enumerate().for_each(|(row, pick)| pick.take(first, columns(row)));
+            let pre = &mut pre[..n * n_rows];
+            self.products(Rows::Encoder, first, &vectors, pre)?;
+            picks.par_iter_mut().enumerate().for_each(|(row, pick)| {
+                for (idx, products) in pre.chunks(piece * n_rows).enumerate() {
+                    let n = products.len() / n_rows;
+                    pick.take(first + idx * piece, &products[row * n..(row + 1) * n]);
+                }
+            });
             if !progress(first + n, total) {
                 return Err(EngineError::Stopped);
             }
         }
         Ok(picks.into_iter().map(Pick::finish).collect())
-    }
-
-    /// Pre-activations without their biases, `[n, rows]`, of `n` latents from `first` on.
-    fn unbiased(&self, first: usize, n: usize, resid: &Tensor) -> Result<Vec<f32>> {
-        let (d, n_rows) = (self.about.d_model, resid.dim(0)?);
-        if n_rows <= FEW {
-            let rows = resid.to_vec2::<f32>()?;
-            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-            let mut pre = vec![0.0; n * n_rows];
-            if n_rows > 0 {
-                self.products(Rows::Encoder, first, &rows, &mut pre)?;
-            }
-            return Ok(pre);
-        }
-        room_for::<f32>(n * d)?;
-        let mut enc = vec![0.0; n * d];
-        // Several readers: a single one is slower than the arithmetic.
-        let some = n.div_ceil(rayon::current_num_threads()).max(1);
-        enc.par_chunks_mut(some * d)
-            .enumerate()
-            .try_for_each(|(idx, out)| self.fill(Rows::Encoder, first + idx * some, out))?;
-        let pre = Tensor::from_vec(enc, (n, d), &Device::Cpu)?.matmul(&resid.t()?)?;
-        Ok(pre.flatten_all()?.to_vec1::<f32>()?)
     }
 
     /// What it makes of rows: their latents decoded, and the normalisation of `resid` `[n, d_model]`, from which they
@@ -277,15 +261,15 @@ impl SaeFile {
             let n = resid.dim(0)?;
             return Err(EngineError::BadRequest(format!("latents of {} rows for {n} rows", active.len())));
         }
-        let mut out = Vec::with_capacity(active.len() * d);
-        for active in active {
-            let mut sum = self.vectors.b_dec.clone();
+        let mut out = vec![0.0; active.len() * d];
+        out.par_chunks_mut(d).zip(active).try_for_each(|(sum, active)| -> Result<()> {
+            sum.copy_from_slice(&self.vectors.b_dec);
             for &(latent, value) in active {
                 let row = self.row(Rows::Decoder, latent as usize)?;
                 sum.iter_mut().zip(&row).for_each(|(sum, w)| *sum += value * w);
             }
-            out.append(&mut sum);
-        }
+            Ok(())
+        })?;
         let decoded = Tensor::from_vec(out, (active.len(), d), &Device::Cpu)?;
         if self.about.norm == Norm::None { Ok(decoded) } else { self.about.norm.undo(&decoded, &resid) }
     }
@@ -324,18 +308,4 @@ impl SaeFile {
 
 fn form(facts: &BTreeMap<String, String>) -> Option<&str> {
     facts.get("format").map(String::as_str)
-}
-
-/// Eight sums side by side, for the vector instructions.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a, a_rest) = a.as_chunks::<8>();
-    let (b, b_rest) = b.as_chunks::<8>();
-    let mut sums = [0.0_f32; 8];
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..8 {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
 }

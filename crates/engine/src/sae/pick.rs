@@ -19,10 +19,10 @@ impl<'a> Pick<'a> {
     }
 
     /// Pre-activations without their biases, of the latents from `first` on.
-    pub(super) fn take(&mut self, first: usize, pre: impl Iterator<Item = f32>) {
+    pub(super) fn take(&mut self, first: usize, pre: &[f32]) {
         let Vectors { b_enc, theta, rank_scale, .. } = self.vectors;
         for (latent, pre) in (first..).zip(pre) {
-            let pre = pre + b_enc[latent];
+            let pre = *pre + b_enc[latent];
             let rank = match self.about.architecture {
                 Architecture::Standard => 0.0,
                 Architecture::JumpRelu | Architecture::Gated if pre > theta[latent] => 0.0,

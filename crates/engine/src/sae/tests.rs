@@ -10,6 +10,7 @@ use crate::testing::{close, noise};
 mod file;
 mod golden;
 mod hostile;
+mod nearest;
 mod operate;
 
 const D: usize = 6;

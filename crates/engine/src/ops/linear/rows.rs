@@ -8,7 +8,7 @@ use candle_core::quantized::{GgmlDType, QuantizedType};
 use candle_core::{CpuStorage, Device, Result, Tensor, bail};
 use half::vec::HalfFloatVecExt as _;
 
-use super::widen::{Half, bf16_dots, columns_product, widen};
+use super::widen::{Half, columns_product, widen, word_dots};
 use crate::stored::Stored;
 use crate::weights::transposed;
 
@@ -173,12 +173,12 @@ impl Rows {
     /// `out = x·Wᵀ` for some rows and one input row, where there is a way without widening; whether there was. `x` is
     /// [`super::widen::even_then_odd`].
     pub(super) fn one_row_product(&self, out: &mut [f32], x: &[f32], rows: Range<usize>) -> bool {
-        let Kept::Half(all, Half::Bf16) = &*self.values else { return false };
+        let Kept::Half(all, format) = &*self.values else { return false };
         let Ok(words) = bytemuck::try_cast_slice(&all[rows.start * self.n_in..rows.end * self.n_in]) else {
             return false;
         };
         if self.n_in.is_multiple_of(2) {
-            bf16_dots(out, x, words);
+            word_dots(out, x, words, *format);
             return true;
         }
         false

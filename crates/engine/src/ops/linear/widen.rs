@@ -2,6 +2,8 @@
 
 #![expect(clippy::inline_always, reason = "bodies must be inlined into each instruction set's version")]
 
+use pulp::Simd;
+
 use super::super::simd::kernel;
 
 /// A 16-bit number format.
@@ -23,6 +25,9 @@ impl Half {
     }
 }
 
+/// What the exponent of an f32 is more than that of an f16 of the same value, as a factor.
+const OFFSET: f32 = f32::from_bits((127 + 127 - 15) << 23);
+
 #[inline(always)]
 fn from_bf16(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
@@ -32,7 +37,6 @@ fn from_bf16(bits: u16) -> f32 {
 /// product sets the exponent's offset right.
 #[inline(always)]
 fn from_f16(bits: u16) -> f32 {
-    const OFFSET: f32 = f32::from_bits((127 + 127 - 15) << 23);
     let bits = u32::from(bits);
     let size = f32::from_bits((bits & 0x7fff) << 13) * OFFSET;
     f32::from_bits(size.to_bits() | (bits & 0x8000) << 16)
@@ -94,48 +98,76 @@ fn add_rows(
     }
 }
 
-/// Values of one row, the even ones and then the odd ones: what [`bf16_dots`] meets the halves of words with.
+/// Values of one row, the even ones and then the odd ones: what [`word_dots`] meets the halves of words with.
 pub(crate) fn even_then_odd(x: &[f32]) -> Vec<f32> {
     x.iter().step_by(2).chain(x.iter().skip(1).step_by(2)).copied().collect()
 }
 
 kernel! {
-    /// `out[c] = Σ x·W[c]` for bf16 rows of an even number of values, two to a word; `x` is [`even_then_odd`].
-    pub(crate) fn bf16_dots[simd](out: &'k mut [f32], x: &'k [f32], words: &'k [u32]) {
-        let k = x.len() / 2;
-        let (even, odd) = x.split_at(k);
-        let ((even, even_rest), (odd, odd_rest)) = (S::as_simd_f32s(even), S::as_simd_f32s(odd));
-        let (upper, shift) = (simd.splat_u32s(0xffff_0000), simd.splat_u32s(16));
-        for (out, words) in out.iter_mut().zip(words.chunks_exact(k)) {
-            let (words, rest) = S::as_simd_u32s(words);
-            let mut sums = [simd.splat_f32s(0.0); 4];
-            let ((words2, words1), (even2, even1), (odd2, odd1)) =
-                (words.as_chunks::<2>(), even.as_chunks::<2>(), odd.as_chunks::<2>());
-            for ((words, even), odd) in words2.iter().zip(even2).zip(odd2) {
-                for i in 0..2 {
-                    let low = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(words[i], shift));
-                    let high = simd.transmute_f32s_u32s(simd.and_u32s(words[i], upper));
-                    sums[2 * i] = simd.mul_add_f32s(low, even[i], sums[2 * i]);
-                    sums[2 * i + 1] = simd.mul_add_f32s(high, odd[i], sums[2 * i + 1]);
-                }
-            }
-            for ((words, even), odd) in words1.iter().zip(even1).zip(odd1) {
-                let low = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(*words, shift));
-                let high = simd.transmute_f32s_u32s(simd.and_u32s(*words, upper));
-                sums[0] = simd.mul_add_f32s(low, *even, sums[0]);
-                sums[1] = simd.mul_add_f32s(high, *odd, sums[1]);
-            }
-            let sum = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
-            let halves = |word: u32| (f32::from_bits(word << 16), f32::from_bits(word & 0xffff_0000));
-            let rest: f32 = rest
-                .iter()
-                .zip(even_rest)
-                .zip(odd_rest)
-                .map(|((word, even), odd)| even.mul_add(halves(*word).0, odd * halves(*word).1))
-                .sum();
-            *out = simd.reduce_sum_f32s(sum) + rest;
+    /// `out[c] = Σ x·W[c]` for rows of an even number of values, two to a word; `x` is [`even_then_odd`].
+    pub(crate) fn word_dots[simd](out: &'k mut [f32], x: &'k [f32], words: &'k [u32], format: Half) {
+        match format {
+            Half::Bf16 => dots_of_words::<S, false>(simd, out, x, words),
+            Half::F16 => dots_of_words::<S, true>(simd, out, x, words),
         }
     }
+}
+
+/// [`word_dots`] of f16 or bf16.
+#[inline(always)]
+fn dots_of_words<S: Simd, const F16: bool>(simd: S, out: &mut [f32], x: &[f32], words: &[u32]) {
+    let k = x.len() / 2;
+    let (even, odd) = x.split_at(k);
+    let ((even, even_rest), (odd, odd_rest)) = (S::as_simd_f32s(even), S::as_simd_f32s(odd));
+    let ((even2, even1), (odd2, odd1)) = (even.as_chunks::<2>(), odd.as_chunks::<2>());
+    for (out, words) in out.iter_mut().zip(words.chunks_exact(k)) {
+        let (words, rest) = S::as_simd_u32s(words);
+        let mut sums = [simd.splat_f32s(0.0); 4];
+        let (words2, words1) = words.as_chunks::<2>();
+        for ((words, even), odd) in words2.iter().zip(even2).zip(odd2) {
+            for i in 0..2 {
+                let (low, high) = halves::<S, F16>(simd, words[i]);
+                sums[2 * i] = simd.mul_add_f32s(low, even[i], sums[2 * i]);
+                sums[2 * i + 1] = simd.mul_add_f32s(high, odd[i], sums[2 * i + 1]);
+            }
+        }
+        for ((words, even), odd) in words1.iter().zip(even1).zip(odd1) {
+            let (low, high) = halves::<S, F16>(simd, *words);
+            sums[0] = simd.mul_add_f32s(low, *even, sums[0]);
+            sums[1] = simd.mul_add_f32s(high, *odd, sums[1]);
+        }
+        let sum = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
+        let wide = if F16 { from_f16 } else { from_bf16 };
+        let rest: f32 = rest
+            .iter()
+            .zip(even_rest)
+            .zip(odd_rest)
+            .map(|((word, even), odd)| even.mul_add(wide(*word as u16), odd * wide((word >> 16) as u16)))
+            .sum();
+        *out = simd.reduce_sum_f32s(sum) + rest;
+    }
+}
+
+/// The lower and the upper halves of words.
+#[inline(always)]
+fn halves<S: Simd, const F16: bool>(simd: S, words: S::u32s) -> (S::f32s, S::f32s) {
+    let above = simd.wrapping_dyn_shl_u32s(words, simd.splat_u32s(16));
+    if F16 {
+        let low = simd.wrapping_dyn_shl_u32s(words, simd.splat_u32s(13));
+        let high = simd.wrapping_dyn_shr_u32s(words, simd.splat_u32s(3));
+        (signed(simd, low, above), signed(simd, high, words))
+    } else {
+        let high = simd.and_u32s(words, simd.splat_u32s(0xffff_0000));
+        (simd.transmute_f32s_u32s(above), simd.transmute_f32s_u32s(high))
+    }
+}
+
+/// Values of f16 whose exponent and fraction stand where those of an f32 do in `size`, and whose sign in `sign`.
+#[inline(always)]
+fn signed<S: Simd>(simd: S, size: S::u32s, sign: S::u32s) -> S::f32s {
+    let size = simd.transmute_f32s_u32s(simd.and_u32s(size, simd.splat_u32s(0x0fff_e000)));
+    let size = simd.transmute_u32s_f32s(simd.mul_f32s(size, simd.splat_f32s(OFFSET)));
+    simd.transmute_f32s_u32s(simd.or_u32s(size, simd.and_u32s(sign, simd.splat_u32s(0x8000_0000))))
 }
 
 #[cfg(test)]
@@ -167,11 +199,16 @@ mod tests {
             let x: Vec<f32> = (0..k).map(value).collect();
             let bits: Vec<u16> = (0..k * m).map(|i| bf16::from_f32(value(i + 3)).to_bits()).collect();
             let weight = |i: usize| from_bf16(bits[i]);
-            let mut found = vec![0.0; m];
-            bf16_dots(&mut found, &even_then_odd(&x), bytemuck::cast_slice(&bits));
-            for (c, found) in found.iter().enumerate() {
-                let exact: f32 = (0..k).map(|i| x[i] * weight(c * k + i)).sum();
-                assert!((found - exact).abs() < 1e-4, "{k}, {m}: {found}, not {exact}");
+            let halves: Vec<u16> = (0..k * m).map(|i| f16::from_f32(value(i + 3)).to_bits()).collect();
+            for (bits, format) in [(&bits, Half::Bf16), (&halves, Half::F16)] {
+                let mut found = vec![0.0; m];
+                word_dots(&mut found, &even_then_odd(&x), bytemuck::cast_slice(bits), format);
+                let mut wide = vec![0.0; k * m];
+                widen(&mut wide, bits, format);
+                for (c, found) in found.iter().enumerate() {
+                    let exact: f32 = (0..k).map(|i| x[i] * wide[c * k + i]).sum();
+                    assert!((found - exact).abs() < 1e-4, "{format:?} {k}, {m}: {found}, not {exact}");
+                }
             }
             let mut found = vec![9.0; m - 1];
             columns_product(&mut found, &x, &bits, (1, m), Half::Bf16);
