@@ -45,17 +45,17 @@ impl Columns {
 }
 
 /// Sorts features by a key, or the other way round; those without a key come last either way, and equal ones stand by
-/// number either way.
+/// number either way. No key may be 0 or the largest number.
 pub(crate) fn sort(latents: &mut [u32], reversed: bool, by: impl Fn(u32) -> Option<u32> + Sync) {
-    let mut keys: Vec<(u64, bool)> = latents
+    let mut keys: Vec<u64> = latents
         .par_iter()
-        .map(|&latent| match by(latent) {
-            Some(value) => (key(if reversed { !value } else { value }, latent), false),
-            None => (key(u32::MAX, latent), true),
+        .map(|&latent| {
+            let value = by(latent).map_or(u32::MAX, |value| if reversed { !value } else { value });
+            key(value, latent)
         })
         .collect();
-    keys.par_sort_unstable_by_key(|&(key, is_unknown)| (is_unknown, key));
-    latents.par_iter_mut().zip(keys).for_each(|(place, (key, _))| *place = latent(key));
+    keys.par_sort_unstable();
+    latents.par_iter_mut().zip(keys).for_each(|(place, key)| *place = latent(key));
 }
 
 fn key(value: u32, latent: u32) -> u64 {
@@ -66,7 +66,7 @@ fn latent(key: u64) -> u32 {
     key as u32
 }
 
-/// A whole number that orders as the float does; -0 is 0.
+/// A whole number that orders as the float does, which must not be NaN; -0 is 0. It is neither 0 nor the largest.
 fn ascending(value: f32) -> u32 {
     let bits = (value + 0.0).to_bits();
     if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }

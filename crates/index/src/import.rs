@@ -38,6 +38,10 @@ use crate::store::Index;
 const BATCH_ROWS: usize = 1024;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
+/// Memory for pages of the database while an import runs, and otherwise (`SQLite`'s own default).
+const IMPORT_CACHE_KIB: i64 = 128 * 1024;
+const USUAL_CACHE_KIB: i64 = 2000;
+
 /// Rows at the start of a file that are looked at before anything is written.
 const SURVEYED: usize = 8;
 
@@ -110,8 +114,10 @@ impl Index {
         }
         let mut import = Import { index: self, settings, tally: Tally::default(), done: 0, total: 0, progress };
         import.total = files.iter().filter_map(|file| fs::metadata(file).ok()).map(|about| about.len()).sum();
+        self.set_cache(IMPORT_CACHE_KIB)?;
         let result = import.all(&files);
         let tally = import.tally;
+        self.set_cache(USUAL_CACHE_KIB)?;
         self.reload()?;
         result?;
         if tally.forms.is_empty() {

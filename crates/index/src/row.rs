@@ -95,7 +95,7 @@ impl Index {
             let mut statement = connection
                 .prepare_cached("SELECT latent, text FROM label WHERE first ORDER BY text COLLATE NOCASE, latent")?;
             let mut rows = statement.query([])?;
-            // Equal labels share a place, so that their features stand by number in either direction.
+            // Places count from 1. Equal labels share one, so that their features stand by number in either direction.
             let (mut place, mut last) = (0, String::new());
             while let Some(row) = rows.next()? {
                 let text = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;

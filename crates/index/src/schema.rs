@@ -42,8 +42,14 @@ pub(crate) fn prepare(connection: &Connection) -> Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.pragma_update(None, "cache_size", -16_384)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(())
+}
+
+/// Memory in KiB that a writer may take for pages it works on: an import of a million labels writes all over its tables.
+pub(crate) fn set_cache(connection: &Connection, kib: i64) -> Result<()> {
+    connection.pragma_update(None, "cache_size", -kib)?;
+    connection.execute_batch("PRAGMA shrink_memory")?;
     Ok(())
 }
 

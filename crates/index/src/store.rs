@@ -138,6 +138,11 @@ impl Index {
         )
     }
 
+    /// Lets the writer take so much memory for pages.
+    pub(crate) fn set_cache(&self, kib: i64) -> Result<()> {
+        schema::set_cache(&self.lock_writer(), kib)
+    }
+
     /// Refuses the number of a feature that is not there.
     pub(crate) fn check(&self, latent: u32) -> Result<()> {
         if (latent as usize) < self.d_sae {
