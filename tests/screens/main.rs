@@ -4,6 +4,9 @@
 mod assets;
 mod desk;
 mod downloads;
+mod features_card;
+mod features_card_samples;
+mod features_card_sheets;
 mod gguf;
 mod hub;
 mod models;
