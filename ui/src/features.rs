@@ -176,6 +176,19 @@ impl Features {
         results.order.get(at.checked_add_signed(steps)?).copied()
     }
 
+    /// Takes in new points of a training's plots; of a long training every second point is kept, again and again.
+    pub(crate) fn learn_points(&mut self, points: Vec<TrainPoint>) {
+        const MOST: usize = 8192;
+        self.training.extend(points);
+        if self.training.len() > MOST {
+            let mut at = 0;
+            self.training.retain(|_| {
+                at += 1;
+                at % 2 == 0
+            });
+        }
+    }
+
     /// Keeps a path that was chosen in a dialog.
     pub(crate) fn choose_path(&mut self, wanted: PathFor, path: PathBuf) {
         self.paths.retain(|(other, _)| *other != wanted);

@@ -268,6 +268,8 @@ fn fonts() -> FontDefinitions {
     let family = |first: &str| std::iter::once(first.to_owned()).chain(fallback.iter().cloned()).collect();
     fonts.families.insert(semibold(), family("Inter SemiBold"));
     fonts.families.insert(FontFamily::Proportional, family("Inter"));
+    // Signs for blanks, among others, are missing from the monospace font.
+    fonts.families.entry(FontFamily::Monospace).or_default().push("Inter".to_owned());
     fonts
 }
 

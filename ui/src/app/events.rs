@@ -179,7 +179,7 @@ impl App {
             }
             Event::Training { job, points } => {
                 if shared.is_current(job) {
-                    shared.features.training.extend(points);
+                    shared.features.learn_points(points);
                 }
             }
             Event::SaeTrained { job, path } => {

@@ -7,7 +7,7 @@ use crate::theme::{self, space};
 use crate::widgets::button;
 
 /// Height of title, buttons and margins: what the body cannot have.
-const FRAME: f32 = 210.0;
+const FRAME: f32 = 236.0;
 
 /// A part of a sheet that is to be drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,18 +39,18 @@ impl Sheet<'_> {
                 ui.horizontal(|ui| {
                     ui.label(theme::figure(self.title));
                     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                        close = button::icon_only(ui, ICON_CLOSE, "Close").clicked();
+                        close = button::icon_only(ui, ICON_CLOSE, "Close this sheet").clicked();
                     });
                 });
                 ui.label(theme::secondary(ui, self.purpose));
                 ui.add_space(space::S);
-                ScrollArea::vertical().max_height((room.y - FRAME).max(160.0)).auto_shrink([false, true]).show(
-                    ui,
-                    |ui| {
-                        ui.set_width(ui.available_width());
-                        part(ui, Part::Body);
-                    },
-                );
+                let most = (room.y - FRAME).max(160.0);
+                // Without the least height it would stay as low as what was in it first.
+                let body = ScrollArea::vertical().max_height(most).min_scrolled_height(most).auto_shrink([false, true]);
+                body.show(ui, |ui| {
+                    ui.set_width(ui.available_width());
+                    part(ui, Part::Body);
+                });
                 ui.add_space(space::S);
                 let height = theme::size::PRIMARY;
                 let layout = Layout::right_to_left(Align::Center);

@@ -1,6 +1,7 @@
 //! Head of a card: which feature, the way to its neighbours, and what it can be used for.
 
 use egui::{Label, Layout, Ui};
+use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons::{
     ICON_BOOKMARK, ICON_BOOKMARK_ADDED, ICON_CHEVRON_LEFT, ICON_CHEVRON_RIGHT, ICON_CONTENT_COPY, ICON_DOWNLOAD,
     ICON_FORUM, ICON_SCATTER_PLOT,
@@ -68,23 +69,45 @@ fn neighbours(ui: &mut Ui, shared: &mut Shared) {
     }
 }
 
+/// Least widths for three buttons with words, and for two.
+const WORDS: (f32, f32) = (420.0, 306.0);
+
 fn uses(ui: &mut Ui, shared: &mut Shared, open: &FeatureRef, is_dead: bool) {
     let dead = is_dead.then(|| "Its decoder row is zero: it cannot change anything.".to_owned());
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = egui::vec2(space::XS + 2.0, space::XS);
-        let pin = button::secondary("Pin to chat").icon(ICON_FORUM).hint("Adds a steering row for it in Chat");
-        if pin.blocked_by(dead.clone()).show(ui).clicked() {
+    let room = ui.available_width();
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = space::XS + 2.0;
+        let pin = Use { icon: ICON_FORUM, label: "Pin to chat", hint: "Adds a steering row for it in Chat" };
+        if pin.show(ui, true, dead.as_ref()) {
             shared.handoff = Some(Handoff::PinFeatures(vec![open.clone()]));
         }
-        let climb = button::secondary("Use in discovery").icon(ICON_SCATTER_PLOT);
-        let climb = climb.hint("Lets a SAEGA run look for prompts that make it fire");
-        if climb.blocked_by(dead.clone()).show(ui).clicked() {
+        let hint = "Lets a SAEGA run look for prompts that make it fire";
+        let climb = Use { icon: ICON_SCATTER_PLOT, label: "Use in discovery", hint };
+        if climb.show(ui, room >= WORDS.1, dead.as_ref()) {
             shared.handoff = Some(Handoff::ClimbFeatures(vec![open.clone()]));
         }
-        let export = button::secondary("Export vector\u{2026}").icon(ICON_DOWNLOAD);
-        let export = export.hint("Writes its decoder row to a safetensors file");
-        if export.blocked_by(dead).show(ui).clicked() {
+        let hint = "Writes its decoder row to a safetensors file";
+        let export = Use { icon: ICON_DOWNLOAD, label: "Export vector\u{2026}", hint };
+        if export.show(ui, room >= WORDS.0, dead.as_ref()) {
             shared.export_feature(open);
         }
     });
+}
+
+/// Something that the feature can be used for.
+struct Use {
+    icon: MaterialIcon,
+    label: &'static str,
+    hint: &'static str,
+}
+
+impl Use {
+    /// Its button, with the icon alone where there is no room for words; whether it was pressed.
+    fn show(&self, ui: &mut Ui, with_words: bool, obstacle: Option<&String>) -> bool {
+        if !with_words {
+            return button::icon_only_if(ui, self.icon, self.label, obstacle.map(String::as_str)).clicked();
+        }
+        let button = button::secondary(self.label).icon(self.icon).hint(self.hint);
+        button.blocked_by(obstacle.cloned()).show(ui).clicked()
+    }
 }

@@ -53,7 +53,7 @@ impl Note {
             .desired_rows(2)
             .desired_width(f32::INFINITY)
             .margin(egui::Margin::symmetric(8, 6));
-        let response = ui.add(field).accessible_name("Note");
+        let response = ui.add(field).accessible_name("Your note");
         if response.changed() {
             self.changed_at = now;
         }

@@ -64,6 +64,7 @@ pub(super) fn show(ui: &mut Ui, histogram: &Histogram) {
         let is_whole = mark.value >= 0.0 && mark.value.fract().abs() < 1e-6;
         if is_whole { count(10_u64.saturating_pow(mark.value as u32)) } else { String::new() }
     });
+    ui.add_space(crate::theme::space::S);
     let n_bins = bins.counts.len();
     let step = n_bins.div_ceil(5).max(1);
     let ceiling = ((top as f64).log10() + 0.25).max(1.0);

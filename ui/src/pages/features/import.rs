@@ -87,13 +87,9 @@ impl ImportSheet {
         }
         self.path_ui(ui, shared);
         ui.label(theme::strong("What is understood"));
+        ui.spacing_mut().item_spacing.y = 2.0;
         for (name, brings) in FORMS {
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = space::XS;
-                ui.spacing_mut().interact_size.y = 18.0;
-                ui.label(egui::RichText::new(name).size(theme::type_size::SMALL));
-                ui.label(theme::note(ui, format!("\u{2013} {brings}")));
-            });
+            ui.label(theme::note(ui, format!("{name}: {brings}")));
         }
     }
 

@@ -68,18 +68,33 @@ fn label_ui(ui: &mut Ui, label: &FeatureLabel) -> bool {
             ui.set_width(width);
             ui.spacing_mut().item_spacing.y = 1.0;
             ui.add(Label::new(&label.text).wrap());
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = space::S;
-                ui.spacing_mut().interact_size.y = 18.0;
-                ui.label(theme::note(ui, source_in_words(label)));
-                if let Some(score) = label.score {
-                    score_ui(ui, score);
-                }
-            });
+            source_ui(ui, label, width);
         });
         removed = button::icon_only(ui, ICON_CLOSE, &format!("Remove label {}", label.text)).clicked();
     });
     removed
+}
+
+/// Where a label comes from and its score: side by side where both fit in one line.
+fn source_ui(ui: &mut Ui, label: &FeatureLabel, width: f32) {
+    let source = theme::note(ui, source_in_words(label));
+    let Some(score) = label.score else {
+        ui.add(Label::new(source).wrap());
+        return;
+    };
+    let font = egui::FontId::proportional(theme::type_size::SMALL);
+    let words = format!("{}{}", source.text(), score_in_words(score));
+    let both = ui.painter().layout_no_wrap(words, font, palette(ui).secondary).size().x;
+    let fits = both + METER.0 + 2.0 * space::S <= width;
+    if !fits {
+        ui.add(Label::new(source.clone()).wrap());
+    }
+    stat::row(ui, 18.0, |ui| {
+        if fits {
+            ui.add(Label::new(source));
+        }
+        score_ui(ui, score);
+    });
 }
 
 /// A score as a bar with a mark where chance is, and in words.

@@ -132,6 +132,7 @@ impl TrainSheet {
                 if start.clicked()
                     && let Ok(settings) = settings
                 {
+                    shared.features.training.clear();
                     self.start(shared, settings);
                 }
                 button::secondary("Close").show(ui).clicked()
@@ -167,9 +168,6 @@ impl TrainSheet {
 
     fn start(&mut self, shared: &mut Shared, settings: TrainSettings) {
         shared.features.trained = None;
-        if !settings.resume {
-            shared.features.training.clear();
-        }
         self.last = Some(settings.clone());
         let title = format!("Training {}", settings.name);
         shared.start(Purpose::TrainSae, &title, |job| Command::TrainSae { job, settings: Box::new(settings) });

@@ -166,6 +166,8 @@ impl TrainForm {
             }
         });
         learning_rate(ui, settings);
+        let words = "Go on from the checkpoint of this name, if there is one";
+        ui.checkbox(&mut settings.resume, words).on_hover_text("A training that was stopped before Tiller was closed");
     }
 
     fn summary(&self, width: usize) -> String {

@@ -85,17 +85,22 @@ fn plot(ui: &mut Ui, curve: &Curve, points: &[TrainPoint]) {
         .filter(|[_, y]| y.is_finite())
         .collect();
     let is_log = curve.is_log;
-    let axis = |hints: AxisHints<'static>, title: &str| {
-        hints.label(theme::note(ui, title)).tick_label_color(colours.secondary)
+    let last_tokens = points.last().map_or(0.0, |point| point.tokens as f64).max(1.0);
+    let (bottom, top) = bounds(&line, is_log);
+    let hints = |hints: AxisHints<'static>, title: &str| {
+        let close = egui::Rangef::new(14.0, 22.0);
+        hints.label(theme::note(ui, title)).tick_label_color(colours.secondary).label_spacing(close)
     };
-    let x = axis(AxisHints::new_x(), "tokens").formatter(|mark: GridMark, _| tokens_in_short(mark.value));
-    let y = axis(AxisHints::new_y(), curve.unit).formatter(move |mark: GridMark, _| {
+    let x = hints(AxisHints::new_x(), "tokens").formatter(|mark: GridMark, _| tokens_in_short(mark.value));
+    let y = hints(AxisHints::new_y(), curve.unit).min_thickness(46.0).formatter(move |mark: GridMark, _| {
         if is_log { significant(10_f64.powf(mark.value)) } else { significant(mark.value) }
     });
-    let mut plot = Plot::new(curve.title)
+    let plot = Plot::new(curve.title)
         .height(HEIGHT)
         .custom_x_axes(vec![x])
         .custom_y_axes(vec![y])
+        .x_grid_spacer(move |_| marks(0.0, last_tokens, 4))
+        .y_grid_spacer(move |_| marks(bottom, top, 3))
         .show_background(false)
         .show_crosshair(false)
         .grid_color(colours.hairline)
@@ -103,18 +108,36 @@ fn plot(ui: &mut Ui, curve: &Curve, points: &[TrainPoint]) {
         .allow_drag(false)
         .allow_scroll(false)
         .allow_boxed_zoom(false)
-        .allow_double_click_reset(false)
-        .set_margin_fraction(egui::vec2(0.02, 0.08))
-        .include_x(0.0);
-    if !is_log {
-        plot = plot.include_y(0.0).include_y(if line.is_empty() { 1.0 } else { 0.01 });
-    }
+        .allow_double_click_reset(false);
     let shown = plot.show(ui, |plot| {
+        plot.set_plot_bounds_x(0.0..=last_tokens * 1.02);
+        plot.set_plot_bounds_y(bottom..=top);
         let stroke = Stroke::new(1.5, curve.colour);
         plot.line(Line::new(curve.title, PlotPoints::from(line)).stroke(stroke).allow_hover(false));
     });
     let name = format!("Plot of {} over tokens, now {last}", curve.title);
     shown.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &name));
+}
+
+/// Least and greatest value of the y axis: from 0, or around the values where it counts in powers of ten.
+fn bounds(line: &[[f64; 2]], is_log: bool) -> (f64, f64) {
+    let top = line.iter().map(|[_, y]| *y).fold(f64::NEG_INFINITY, f64::max);
+    let bottom = line.iter().map(|[_, y]| *y).fold(f64::INFINITY, f64::min);
+    match (line.is_empty(), is_log) {
+        (true, _) => (0.0, 1.0),
+        (false, true) => (bottom - 0.1, top.max(bottom + 0.2) + 0.05),
+        (false, false) => (0.0, top.max(0.01) * 1.1),
+    }
+}
+
+/// Round marks on an axis, about `n` of them.
+fn marks(from: f64, to: f64, n: usize) -> Vec<GridMark> {
+    let rough = (to - from) / n as f64;
+    let unit = 10_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0].map(|times| times * unit).into_iter().find(|step| *step >= rough).unwrap_or(10.0 * unit);
+    let first = (from / step).ceil() as i64;
+    let last = (to / step).floor() as i64;
+    (first..=last).map(|at| GridMark { value: at as f64 * step, step_size: step }).collect()
 }
 
 /// Evenly chosen points, the last one always among them.
@@ -149,6 +172,14 @@ mod tests {
             assert!(kept.len() <= MOST, "{n}");
             assert_eq!(kept.last().copied(), n.checked_sub(1));
         }
+    }
+
+    #[test]
+    fn marks_are_round_and_within() {
+        let values = |from, to, n| marks(from, to, n).iter().map(|mark| mark.value).collect::<Vec<f64>>();
+        assert_eq!(values(0.0, 300_000.0, 4), [0.0, 100_000.0, 200_000.0, 300_000.0]);
+        assert_eq!(values(0.0, 8.8, 3), [0.0, 5.0]);
+        assert_eq!(values(0.0, 1.0, 3), [0.0, 0.5, 1.0]);
     }
 
     #[test]
