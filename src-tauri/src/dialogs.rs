@@ -33,10 +33,12 @@ impl Dialogs {
         self.ask(ticket, move || dialog.pick_folder());
     }
 
-    /// Lets the user choose a file of one kind.
+    /// Lets the user choose a file, of one kind unless the extension is empty.
     pub(crate) fn pick_file(&self, ticket: Ticket, title: &str, extension: &str) {
-        let kind = format!("{} files", extension.to_uppercase());
-        let dialog = rfd::FileDialog::new().set_title(title).add_filter(kind, &[extension]);
+        let mut dialog = rfd::FileDialog::new().set_title(title);
+        if !extension.is_empty() {
+            dialog = dialog.add_filter(format!("{} files", extension.to_uppercase()), &[extension]);
+        }
         self.ask(ticket, move || dialog.pick_file());
     }
 

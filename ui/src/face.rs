@@ -43,7 +43,7 @@ pub enum Request {
         ticket: Ticket,
         /// Title of the dialog.
         title: String,
-        /// What the file's name ends in, without the dot.
+        /// What the file's name ends in, without the dot; empty for any file.
         extension: String,
     },
     /// Let the user choose where to save; answered by [`crate::App::answer`].

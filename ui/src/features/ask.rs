@@ -76,6 +76,15 @@ impl Shared {
         self.search_features();
     }
 
+    /// Shows an SAE that was opened before, one that fits the loaded model if there is one.
+    pub(crate) fn show_some_sae(&mut self) {
+        let saes = self.features.saes().unwrap_or_default();
+        let fits = |info: &&SaeInfo| matches!(self.fit_of(info), Fit::Tried | Fit::Untried);
+        if let Some(id) = saes.iter().find(fits).or_else(|| saes.first()).map(|info| info.id.clone()) {
+            self.show_sae(&id);
+        }
+    }
+
     /// Tries an SAE on the loaded model.
     pub(crate) fn try_sae(&mut self, id: &SaeId) {
         let name = self.features.sae(id).map_or_else(|| id.0.clone(), |info| info.name.clone());

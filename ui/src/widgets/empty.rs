@@ -28,7 +28,7 @@ impl Empty<'_> {
             ui.add_space(space::S);
             ui.label(theme::section(self.title));
             ui.scope(|ui| {
-                ui.set_max_width(440.0);
+                ui.set_max_width(ui.available_width().min(440.0));
                 ui.label(theme::secondary(ui, self.hint));
             });
             if let Some(action) = action {

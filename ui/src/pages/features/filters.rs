@@ -17,14 +17,14 @@ const DENSITIES: [(&str, Option<f32>, Option<f32>); 4] = [
     ("Not always on: under 10 %", None, Some(0.1)),
 ];
 
-/// Draws the filters; a change searches again.
+/// Draws the filters from the right; a change searches again.
 pub(super) fn show(ui: &mut Ui, shared: &mut Shared) {
     let mut filter = shared.features.search.filter;
-    chip::toggle(ui, "Labelled", &mut filter.labelled).on_hover_text("Only features with a label");
-    chip::toggle(ui, "Bookmarked", &mut filter.bookmarked).on_hover_text("Only bookmarked features");
+    density(ui, &mut filter);
     let alive = "Leave out features that are never active: no decoder row, or not once in the scan";
     chip::toggle(ui, "Alive", &mut filter.alive).on_hover_text(alive);
-    density(ui, &mut filter);
+    chip::toggle(ui, "Bookmarked", &mut filter.bookmarked).on_hover_text("Only bookmarked features");
+    chip::toggle(ui, "Labelled", &mut filter.labelled).on_hover_text("Only features with a label");
     if filter != shared.features.search.filter {
         change(shared, |search| search.filter = filter);
     }

@@ -123,6 +123,9 @@ impl FeaturesPage {
             shared.send(Command::ListSaes);
             shared.send(Command::ListAssets);
         }
+        if shared.features.current().is_none() && !self.choosing {
+            shared.show_some_sae();
+        }
         shared.try_new_sae();
     }
 

@@ -2,7 +2,7 @@
 
 use egui::{Align, Label, Layout, Ui};
 use egui_material_icons::icons::{
-    ICON_BOOKMARK, ICON_CLOSE, ICON_EDIT_NOTE, ICON_PUSH_PIN, ICON_SCATTER_PLOT, ICON_WARNING,
+    ICON_BOOKMARK, ICON_CLOSE, ICON_EDIT_NOTE, ICON_INFO, ICON_PUSH_PIN, ICON_SCATTER_PLOT,
 };
 use tiller_protocol::feature::{FeatureQuery, FeatureRef, FeatureResults};
 use tiller_protocol::message::Command;
@@ -52,7 +52,7 @@ fn found(ui: &mut Ui, shared: &Shared) {
     let words = in_words(results, total);
     ui.add(Label::new(theme::strong(&words)).truncate()).on_hover_text(described(&results.search.query));
     if let Some(note) = &results.note {
-        icon::show(ui, ICON_WARNING, 14.0, palette(ui).warning);
+        icon::show(ui, ICON_INFO, 14.0, palette(ui).secondary);
         ui.add(Label::new(theme::note(ui, note)).truncate()).on_hover_text(note);
     }
 }
@@ -93,21 +93,23 @@ fn marked(ui: &mut Ui, shared: &mut Shared) {
     let n = shared.features.selection.len();
     ui.label(theme::strong(format!("{} marked", plural(n, "feature"))));
     ui.add_space(space::XS);
-    if button::secondary("Bookmark").icon(ICON_BOOKMARK).hint("Keys: B").show(ui).clicked() {
+    let bookmark = button::secondary("Bookmark").icon(ICON_BOOKMARK).hint("Key: B").show(ui);
+    if bookmark.accessible_name("Bookmark the marked features").clicked() {
         toggle_bookmarks(shared);
     }
     let many = (n > MOST).then(|| format!("At most {MOST} at once."));
-    if button::secondary("Pin to chat").icon(ICON_PUSH_PIN).blocked_by(many.clone()).show(ui).clicked() {
+    let pin = button::secondary("Pin to chat").icon(ICON_PUSH_PIN).blocked_by(many.clone()).show(ui);
+    if pin.accessible_name("Pin the marked features to chat").clicked() {
         shared.handoff = Some(Handoff::PinFeatures(chosen(shared)));
     }
     let hint = "SAEGA looks for prompts on which these features fire";
     let climb = button::secondary("Use in discovery").icon(ICON_SCATTER_PLOT).hint(hint);
-    if climb.blocked_by(many).show(ui).clicked() {
+    if climb.blocked_by(many).show(ui).accessible_name("Use the marked features in discovery").clicked() {
         shared.handoff = Some(Handoff::ClimbFeatures(chosen(shared)));
     }
     let hint = "The loaded model reads what they fire on and writes a label for each";
     let write = button::secondary("Write labels").icon(ICON_EDIT_NOTE).hint(hint).blocked_by(shared.needs_model());
-    if write.show(ui).clicked() {
+    if write.show(ui).accessible_name("Write labels for the marked features").clicked() {
         label(shared);
     }
     if button::icon_only(ui, ICON_CLOSE, "Take the marks away").clicked() {

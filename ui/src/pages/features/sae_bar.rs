@@ -9,6 +9,9 @@ use crate::shared::Shared;
 use crate::theme;
 use crate::widgets::{button, field};
 
+/// Least width in which the facts are worth showing, points.
+const FACTS: f32 = 110.0;
+
 /// What was pressed.
 pub(super) enum Pressed {
     /// Open another one.
@@ -27,9 +30,14 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared) -> Option<Pressed> {
             shared.features.saes().unwrap_or_default().iter().map(|sae| (sae.id.clone(), sae.name.clone())).collect();
         let mut chosen = info.id.clone();
         let width = (ui.available_width() * 0.25).clamp(180.0, 260.0);
-        if field::choice(ui, "Sparse autoencoder (SAE)", &mut chosen, &options, width) {
-            shared.show_sae(&chosen);
-        }
+        // A menu takes the room that its text wants; a long name is cut instead.
+        let size = egui::vec2(width, theme::size::CONTROL);
+        ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
+            ui.set_max_width(width);
+            if field::choice(ui, "Sparse autoencoder (SAE)", &mut chosen, &options, width) {
+                shared.show_sae(&chosen);
+            }
+        });
         fit::show(ui, shared, &info);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if button::icon_only(ui, ICON_DELETE, &format!("Remove {}", info.name)).clicked() {
@@ -39,6 +47,9 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared) -> Option<Pressed> {
                 pressed = Some(Pressed::Another);
             }
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                if ui.available_width() < FACTS {
+                    return;
+                }
                 let facts = sae_list::facts(&info);
                 ui.add(Label::new(theme::note(ui, &facts)).truncate()).on_hover_text(facts);
             });

@@ -157,7 +157,8 @@ impl SaeList {
         ui.label(theme::section("From a file or folder"));
         card::show(ui, |ui| {
             ui.horizontal(|ui| {
-                let width = (ui.available_width() - 276.0).max(200.0);
+                ui.set_min_height(theme::size::PRIMARY);
+                let width = (ui.available_width() - 256.0).max(200.0);
                 let field = TextEdit::singleline(&mut self.path)
                     .hint_text("SAE folder or file (.safetensors, .npz, .pt): type its path, or drop it on this window")
                     .desired_width(width)

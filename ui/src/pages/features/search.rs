@@ -17,6 +17,10 @@ use crate::widgets::{button, problem, progress, segmented};
 
 /// Seconds without typing after which the search begins.
 const PAUSE: f64 = 0.07;
+/// Seconds after which a search by the model shows its progress.
+const LONG: f64 = 0.4;
+/// Width of the button that starts a search.
+pub(super) const BUTTON: f32 = 92.0;
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +82,8 @@ pub(super) struct SearchBar {
     sae: SaeId,
     /// When something was typed that was not searched for yet.
     typed_at: Option<f64>,
+    /// When the search by the model that is under way was first seen.
+    since: Option<f64>,
 }
 
 /// What the fields ask for.
@@ -175,7 +181,8 @@ impl SearchBar {
             self.typed_at = Some(now);
         }
         self.search_when_due(ui, shared, typed == Typed::Enter, now);
-        running_ui(ui, shared);
+        self.running_ui(ui, shared, now);
+        failed_ui(ui, shared);
         typed
     }
 
@@ -201,6 +208,20 @@ impl SearchBar {
             self.search(shared, query, false);
         } else {
             ui.ctx().request_repaint_after(std::time::Duration::from_secs_f64(PAUSE - (now - typed_at)));
+        }
+    }
+
+    /// The search by the model, once it takes long enough to be worth a bar.
+    fn running_ui(&mut self, ui: &mut Ui, shared: &mut Shared, now: f64) {
+        let Some(job) = shared.job.clone().filter(|job| job.purpose == Purpose::ModelSearch) else {
+            self.since = None;
+            return;
+        };
+        let left = LONG - (now - *self.since.get_or_insert(now));
+        if left > 0.0 {
+            ui.ctx().request_repaint_after_secs(left as f32);
+        } else if progress::row(ui, &job) {
+            shared.stop();
         }
     }
 
@@ -236,13 +257,8 @@ fn obstacle_ui(ui: &mut Ui, shared: &mut Shared, obstacle: Option<String>) {
     });
 }
 
-/// The search by the model that is under way, and why the last search failed.
-fn running_ui(ui: &mut Ui, shared: &mut Shared) {
-    if let Some(job) = shared.job.clone().filter(|job| job.purpose == Purpose::ModelSearch)
-        && progress::row(ui, &job)
-    {
-        shared.stop();
-    }
+/// Why the last search failed.
+fn failed_ui(ui: &mut Ui, shared: &mut Shared) {
     let failed = shared.problem(|purpose| matches!(purpose, Purpose::Search | Purpose::ModelSearch)).cloned();
     let Some((purpose, failed)) = failed else { return };
     ui.add_space(space::XS);
@@ -264,5 +280,5 @@ pub(super) fn entered(ui: &Ui, response: &egui::Response) -> bool {
 /// The button that starts a search by the model.
 pub(super) fn search_button(ui: &mut Ui, obstacle: Option<String>, is_empty: bool) -> bool {
     let empty = is_empty.then(|| "Write a text first.".to_owned());
-    button::primary("Search").icon(ICON_SEARCH).blocked_by(obstacle.or(empty)).show(ui).clicked()
+    button::primary("Search").icon(ICON_SEARCH).width(BUTTON).blocked_by(obstacle.or(empty)).show(ui).clicked()
 }

@@ -5,13 +5,11 @@ use egui_material_icons::icons::ICON_CLOSE;
 use tiller_protocol::persona::PromptText;
 use tiller_protocol::steering::VectorId;
 
-use super::search::{Mode, SearchBar, Typed, entered, search_button};
+use super::search::{BUTTON, Mode, SearchBar, Typed, entered, search_button};
 use crate::shared::Shared;
 use crate::theme::{self, space};
 use crate::widgets::{button, chip, field, tokens};
 
-/// Room for the button behind a field.
-const BUTTON: f32 = 100.0;
 /// Texts on which a feature of pirates fires, and the same in plain words.
 const PIRATES: [&str; 2] = [
     "Arr, hoist the sail, matey.\nAhoy, me hearty, the seven seas be calling.\nAvast, a storm be coming, captain.\n\
@@ -63,7 +61,7 @@ fn line(ui: &mut Ui, text: &mut String, hint: &str, name: &str, rest: f32) -> Re
     ui.horizontal(|ui| {
         let clear = if text.is_empty() { 0.0 } else { theme::size::CONTROL + space::S };
         let rest = if rest > 0.0 { rest + space::S } else { 0.0 };
-        let width = (ui.available_width() - clear - rest - space::L).max(160.0);
+        let width = (ui.available_width() - clear - rest).max(160.0);
         let edit =
             TextEdit::singleline(text).hint_text(hint).desired_width(width).margin(egui::Margin::symmetric(8, 7));
         let mut response = ui.add(edit).accessible_name(name);
@@ -109,7 +107,7 @@ fn contrast(ui: &mut Ui, bar: &mut SearchBar, obstacle: Option<String>) -> Typed
                     .desired_rows(3)
                     .desired_width(f32::INFINITY)
                     .margin(egui::Margin::symmetric(8, 5));
-                egui::ScrollArea::vertical().id_salt(name).max_height(66.0).show(ui, |ui| {
+                egui::ScrollArea::vertical().id_salt(name).max_height(84.0).show(ui, |ui| {
                     let response = ui.add(edit).accessible_name(name);
                     typed = take(ui, &mut bar.focus, &response, typed);
                 });
