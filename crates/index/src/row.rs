@@ -81,6 +81,17 @@ impl Index {
         Ok(latents)
     }
 
+    /// Reads what the first search inside words and the first sort by label would otherwise wait for: at a million labels
+    /// half a second and 80 MB, at 131,072 a twentieth of that. For a moment in which nobody waits.
+    ///
+    /// # Errors
+    /// A database that fails.
+    pub fn warm(&self) -> Result<()> {
+        self.literal()?;
+        self.label_places()?;
+        Ok(())
+    }
+
     /// The place of each feature in the order of labels, from the database's own index and kept until a label changes.
     fn label_places(&self) -> Result<Arc<Vec<u32>>> {
         let version = self.texts_version();
