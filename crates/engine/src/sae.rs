@@ -21,6 +21,7 @@ mod nearest;
 mod operate;
 mod pick;
 mod pinned;
+mod rank;
 mod recipe;
 mod scan;
 mod sketch;
