@@ -35,6 +35,17 @@ pub fn accelerators() -> Vec<String> {
     device::accelerators()
 }
 
+/// Memory that this process holds, in bytes. `None` where the system does not tell.
+pub(crate) fn resident_bytes() -> Option<u64> {
+    let (mut system, pid) = (System::new().ok()?, Pid::from_u32(std::process::id()));
+    system.refresh_processes_specifics(
+        ProcessesToUpdate::Some(&[pid]),
+        false,
+        ProcessRefreshKind::nothing().with_memory(),
+    );
+    Some(system.process(pid)?.memory()).filter(|bytes| *bytes > 0)
+}
+
 fn look() -> Option<System> {
     System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram())).ok()
 }

@@ -19,8 +19,12 @@ pub enum By {
     Cosine,
 }
 
-/// Rows that are read at least, and at most, for each one wanted.
-const READ_PER_WANTED: usize = 4;
+/// Up to so many latents the sketch is always the faster way.
+const FEW: usize = 128;
+/// Values of a matrix that is read in the time in which more than a few latents are found by the sketch.
+const SOON_READ: usize = if cfg!(test) { 0 } else { 1 << 30 };
+/// Rows that are read at most for each one wanted.
+const READ_PER_WANTED: usize = 8;
 /// Rows that are read however few are wanted: as many as a look into each costs a few milliseconds.
 const READ_AT_MOST: usize = if cfg!(test) { 128 } else { 1 << 12 };
 /// Rows read between two looks at whether it is enough.
@@ -31,8 +35,8 @@ impl SaeFile {
     /// values; `except` is left out. Decoder rows have unit length, up to the rounding of their number format.
     ///
     /// Large decoders are searched by way of a file beside the converted one, which [`Self::prepare`] makes: a few in a
-    /// hundred of the rows that an exact search would find may be missed. Without that file, and for encoder rows, the
-    /// matrix is read as a whole.
+    /// hundred of the rows that an exact search would find may be missed where many are about as similar. Without that
+    /// file, for encoder rows, and for many latents of a matrix that is soon read, that matrix is read as a whole.
     ///
     /// # Errors
     /// A vector of another width or with values that are no numbers, a failure to read.
@@ -45,7 +49,9 @@ impl SaeFile {
         except: Option<u32>,
     ) -> Result<Vec<(u32, f32)>> {
         self.check_vector(vector)?;
-        let found = match self.sketch().filter(|_| rows == Rows::Decoder) {
+        let about = self.description();
+        let is_soon_read = n > FEW && about.d_sae * about.d_model <= SOON_READ;
+        let found = match self.sketch().filter(|_| rows == Rows::Decoder && !is_soon_read) {
             Some(sketch) => self.among(sketch, vector, n, except)?,
             None => self.among_all(rows, vector, n, by, except)?,
         };

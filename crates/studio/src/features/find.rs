@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tiller_engine::sae::{Rows, SaeFile};
+use tiller_engine::sae::{By, Rows, SaeFile};
 use tiller_index::Index;
 use tiller_protocol::feature::{FeatureQuery, FeatureResults, FeatureSearch, FeatureSort, ScoreKind, TokenFires};
 use tiller_protocol::problem::Problem;
@@ -18,6 +18,10 @@ use crate::workspace::Workspace;
 
 /// Most features that a ranked search shows.
 pub(crate) const BEST: usize = 1_000;
+/// Values of a decoder that is read as a whole for each search: 2 GB, a moment where the system keeps it in memory.
+const READ_WHOLE: usize = 1 << 30;
+/// Features of a larger one that are looked at.
+const CLOSEST: usize = 4_000;
 /// Most labels that are ranked.
 const LABELS: usize = 5_000;
 
@@ -56,7 +60,7 @@ pub(crate) fn find(
             if row.iter().all(|value| *value == 0.0) {
                 return Err(problem::dead_feature(*latent));
             }
-            let mut found = along(open, &row, ScoreKind::Cosine)?;
+            let mut found = along(open, &row, ScoreKind::Cosine, search)?;
             found.scores[*latent as usize] = f32::NAN;
             ranked(&open.index, &open.info.name, search, found)
         }
@@ -78,8 +82,7 @@ pub(crate) fn ranked(
 ) -> Result<FeatureResults, Problem> {
     let Found { kind, mut scores, tokens, mut notes } = found;
     let columns = index.columns();
-    // The other way round, those with the smallest scores come first, and not the last of the best.
-    let is_upside_down = search.reversed && search.sort == FeatureSort::Rank;
+    let is_upside_down = is_upside_down(search);
     if is_upside_down {
         scores.iter_mut().for_each(|score| *score = -*score);
     }
@@ -144,7 +147,7 @@ fn by_token(
     };
     let Meant { id, text, is_part } = token::meant(&lens.tokenizer, text)?;
     let direction = lens.lens.direction(id).map_err(|error| problem::engine(&error))?;
-    let mut found = along(open, &direction, ScoreKind::LogitEffect)?;
+    let mut found = along(open, &direction, ScoreKind::LogitEffect, search)?;
     let part = if is_part { ", the first token of the text" } else { "" };
     found.notes.push(format!("Token \u{201c}{text}\u{201d} of {}{part}.", lens.name));
     if lens.is_early(&open.info) {
@@ -167,15 +170,27 @@ fn by_vector(
         return Err(unfit(format!("it has {} values, and the SAE reads {}", row.len(), open.info.d_model)));
     }
     let unit = unit(row).ok_or_else(|| unfit("it is zero".to_owned()))?;
-    let mut found = along(open, &unit, ScoreKind::Cosine)?;
+    let mut found = along(open, &unit, ScoreKind::Cosine, search)?;
     found.notes.push(format!("{name} at block {block}."));
     ranked(&open.index, &open.info.name, search, found)
 }
 
-/// The product of every decoder row, of unit length, with a vector.
-fn along(open: &OpenSae, vector: &[f32], kind: ScoreKind) -> Result<Found, Problem> {
-    let scores = open.file.dots(Rows::Decoder, vector);
-    let mut scores = scores.map_err(|error| problem::converted_sae(&open.info.name, &error))?;
+/// The product of every decoder row, of unit length, with a vector; of a very large decoder only the largest.
+fn along(open: &OpenSae, vector: &[f32], kind: ScoreKind, search: &FeatureSearch) -> Result<Found, Problem> {
+    let told = |error| problem::converted_sae(&open.info.name, &error);
+    let about = open.file.description();
+    if about.d_sae * about.d_model > READ_WHOLE && open.file.is_prepared() {
+        let sign = if is_upside_down(search) { -1.0 } else { 1.0 };
+        let vector: Vec<f32> = vector.iter().map(|value| sign * value).collect();
+        let closest = open.file.nearest(Rows::Decoder, &vector, CLOSEST, By::Dot, None).map_err(told)?;
+        let mut scores = vec![f32::NAN; about.d_sae];
+        for (latent, score) in closest {
+            scores[latent as usize] = sign * score;
+        }
+        let notes = vec![format!("Among the {CLOSEST} that are closest.")];
+        return Ok(Found { kind: Some(kind), scores, notes, ..Found::default() });
+    }
+    let mut scores = open.file.dots(Rows::Decoder, vector).map_err(told)?;
     // A feature without a row is similar to nothing.
     for (latent, score) in scores.iter_mut().enumerate() {
         if open.file.decoder_norm(latent).is_none_or(|norm| norm <= 0.0) {
@@ -185,21 +200,20 @@ fn along(open: &OpenSae, vector: &[f32], kind: ScoreKind) -> Result<Found, Probl
     Ok(Found { kind: Some(kind), scores, ..Found::default() })
 }
 
+/// Whether those with the smallest scores come first, and not the last of the best.
+fn is_upside_down(search: &FeatureSearch) -> bool {
+    search.reversed && search.sort == FeatureSort::Rank
+}
+
 /// The features whose decoder rows are most similar to that of `latent`, with their cosines.
 ///
 /// # Errors
 /// A failure to read.
 pub(crate) fn similar(file: &SaeFile, latent: u32, n: usize) -> tiller_engine::Result<Vec<(u32, f32)>> {
     let row = file.row(Rows::Decoder, latent as usize)?;
-    let scores = file.dots(Rows::Decoder, &row)?;
-    let mut order: Vec<u32> = (0..scores.len() as u32).filter(|other| *other != latent).collect();
-    let by_score = |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
-    if order.len() > n {
-        order.select_nth_unstable_by(n, by_score);
-        order.truncate(n);
-    }
-    order.sort_unstable_by(by_score);
-    Ok(order.into_iter().map(|latent| (latent, scores[latent as usize])).filter(|(_, cosine)| *cosine > 0.0).collect())
+    let mut found = file.nearest(Rows::Decoder, &row, n, By::Cosine, Some(latent))?;
+    found.retain(|(_, cosine)| *cosine > 0.0);
+    Ok(found)
 }
 
 fn unit(vector: &[f32]) -> Option<Vec<f32>> {

@@ -161,7 +161,8 @@ impl Published {
             !sink.is_stopped()
         };
         if self.is_converted {
-            return copy(&self.path, target, &mut progress);
+            copy(&self.path, target, &mut progress)?;
+            return SaeFile::open(target)?.prepare(&mut |_, _| !sink.is_stopped());
         }
         sae::convert(&self.path, hints(options), target, precision, &mut progress).map(drop)
     }

@@ -5,6 +5,10 @@
 //! computed once; the one-hot gradient of the 8 parents with λ = 0.5; greedy generation. The larger model is measured
 //! with its weights kept in f32 and in bf16, unless one number format is asked for. The token sequences are written out
 //! in `tests/peers/README.md`, so that another program can measure the same.
+//!
+//! And the features of an SAE of made-up rows ([`sae`]): searches and encoding.
+
+mod sae;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -20,7 +24,7 @@ use tiller_protocol::chat::Sampling;
 use tiller_protocol::model::DtypeChoice;
 use tiller_protocol::problem::Problem;
 
-use super::options::{Global, Suite};
+use super::options::{Global, SaeSize, Suite};
 use super::results::{BenchResult, Figure};
 use super::session::WatchSink;
 use crate::assets::Assets;
@@ -43,8 +47,8 @@ struct Bench {
 /// Measures the project's own speed figures.
 ///
 /// # Errors
-/// The demo model's configuration is missing, or a stop before the first figure.
-pub fn bench(global: &Global, suite: Suite) -> Result<BenchResult, Problem> {
+/// The demo model's configuration is missing, no room for the SAE, or a stop before the first figure.
+pub fn bench(global: &Global, suite: Suite, size: SaeSize) -> Result<BenchResult, Problem> {
     let mut sink = WatchSink::new(global, "Measuring speed");
     let mut figures = Vec::new();
     for (model, kept) in plan(suite, global.dtype) {
@@ -67,6 +71,9 @@ pub fn bench(global: &Global, suite: Suite) -> Result<BenchResult, Problem> {
             figures.push(measure(&bench).map_err(|error| problem::engine(&error))?);
         }
     }
+    if matches!(suite, Suite::All | Suite::Sae) {
+        sae::measure(&mut sink, size, &mut figures)?;
+    }
     Ok(BenchResult { device: device::label(&tiller_engine::Device::Cpu), figures })
 }
 
@@ -79,8 +86,9 @@ fn plan(suite: Suite, dtype: DtypeChoice) -> Vec<(&'static str, DtypeChoice)> {
         DtypeChoice::Auto => (&[DtypeChoice::F32], &[DtypeChoice::F32, DtypeChoice::Bf16]),
         one => (std::slice::from_ref(one), std::slice::from_ref(one)),
     };
-    let demo = small.iter().map(|&kept| (DEMO, kept)).filter(|_| suite != Suite::Qwen05);
-    demo.chain(large.iter().map(|&kept| (QWEN, kept)).filter(|_| suite != Suite::Demo)).collect()
+    let demo = small.iter().map(|&kept| (DEMO, kept)).filter(|_| matches!(suite, Suite::All | Suite::Demo));
+    let qwen = large.iter().map(|&kept| (QWEN, kept)).filter(|_| matches!(suite, Suite::All | Suite::Qwen05));
+    demo.chain(qwen).collect()
 }
 
 /// The demo model's shapes, without end tokens, so that generation runs to its length.
@@ -178,20 +186,40 @@ impl Bench {
         &self,
         what: &str,
         detail: &str,
-        mut work: impl FnMut() -> tiller_engine::Result<()>,
+        work: impl FnMut() -> tiller_engine::Result<()>,
     ) -> tiller_engine::Result<Figure> {
-        work()?;
-        let mut secs = Vec::with_capacity(self.repeats);
-        for _ in 0..self.repeats {
-            let began = Instant::now();
-            work()?;
-            secs.push(began.elapsed().as_secs_f64());
-        }
-        secs.sort_by(f64::total_cmp);
-        let median = secs[secs.len() / 2];
-        let detail = format!("{detail}; median of {}: {median:.4} s, least {:.4} s", self.repeats, secs[0]);
-        Ok(Figure { name: format!("{}.{what}", self.name), value: median, unit: "s".to_owned(), detail })
+        let time = timed(self.repeats, work)?;
+        let name = format!("{}.{what}", self.name);
+        Ok(Figure { name, value: time.median, unit: "s".to_owned(), detail: time.told(detail) })
     }
+}
+
+/// Times of something that was done several times, seconds.
+struct Spread {
+    repeats: usize,
+    median: f64,
+    least: f64,
+}
+
+impl Spread {
+    /// What was timed, and how it spread.
+    fn told(&self, what: &str) -> String {
+        let Self { repeats, median, least } = self;
+        format!("{what}; median of {repeats}: {median:.4} s, least {least:.4} s")
+    }
+}
+
+/// Does some work at least once, and once before the clock runs.
+fn timed<E>(repeats: usize, mut work: impl FnMut() -> Result<(), E>) -> Result<Spread, E> {
+    work()?;
+    let mut secs = Vec::with_capacity(repeats);
+    for _ in 0..repeats.max(1) {
+        let began = Instant::now();
+        work()?;
+        secs.push(began.elapsed().as_secs_f64());
+    }
+    secs.sort_by(f64::total_cmp);
+    Ok(Spread { repeats: secs.len(), median: secs[secs.len() / 2], least: secs[0] })
 }
 
 #[cfg(test)]
@@ -204,6 +232,7 @@ mod tests {
         assert_eq!(plan(Suite::All, Auto), [(DEMO, F32), (QWEN, F32), (QWEN, Bf16)]);
         assert_eq!(plan(Suite::Qwen05, F32), [(QWEN, F32)]);
         assert_eq!(plan(Suite::Demo, Bf16), [(DEMO, Bf16)]);
+        assert_eq!(plan(Suite::Sae, Auto), []);
     }
 
     #[test]

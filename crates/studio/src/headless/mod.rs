@@ -41,7 +41,7 @@ pub use model_library::{
 pub use model_list::model_list;
 pub use options::{
     DemoOptions, DiscoverOptions, EvaluateOptions, ExtractOptions, GenerateOptions, Global, GradOptions, OnStep, Step,
-    Suite, TraceInput, VectorOption, Watch, model_source, repo_ref,
+    SaeSize, Suite, TraceInput, VectorOption, Watch, model_source, repo_ref,
 };
 pub use results::{
     BenchResult, DemoResult, DiscoverResult, EvaluateResult, ExtractResult, Figure, GenerateResult, GradResult,

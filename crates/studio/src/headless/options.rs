@@ -208,6 +208,24 @@ pub enum Suite {
     Demo,
     /// A model of the shapes of Qwen2.5-0.5B with random weights.
     Qwen05,
+    /// An SAE of made-up rows and labels.
+    Sae,
+}
+
+/// Sizes of the SAE that `tiller bench` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SaeSize {
+    /// Number of latents.
+    pub latents: usize,
+    /// Width of its rows.
+    pub width: usize,
+}
+
+impl Default for SaeSize {
+    /// 600 MB on the disk; large enough for all that large ones need.
+    fn default() -> Self {
+        Self { latents: 65_536, width: 2304 }
+    }
 }
 
 impl std::str::FromStr for Suite {
@@ -218,7 +236,8 @@ impl std::str::FromStr for Suite {
             "all" => Ok(Self::All),
             "demo" => Ok(Self::Demo),
             "qwen2.5-0.5b" => Ok(Self::Qwen05),
-            other => Err(format!("\u{201c}{other}\u{201d} is not a suite; there are all, demo, qwen2.5-0.5b")),
+            "sae" => Ok(Self::Sae),
+            other => Err(format!("\u{201c}{other}\u{201d} is not a suite; there are all, demo, qwen2.5-0.5b, sae")),
         }
     }
 }
