@@ -4,9 +4,11 @@
 mod assets;
 mod desk;
 mod downloads;
+mod features;
 mod features_card;
 mod features_card_samples;
 mod features_card_sheets;
+mod features_samples;
 mod gguf;
 mod hub;
 mod models;

@@ -200,6 +200,17 @@ impl Shared {
         self.start_beside(Purpose::Import, title, |job| Command::ImportAsset { job, path, copy });
     }
 
+    /// An asset was deleted or forgotten, which freed so many bytes.
+    pub(crate) fn asset_removed(&mut self, path: &Path, freed_bytes: u64) {
+        let name = self.assets.asset(path).map(|asset| asset.name.clone());
+        let name = name.unwrap_or_else(|| last_part(&path.display().to_string()).to_owned());
+        self.assets.removed(path);
+        self.toasts.good(match freed_bytes {
+            0 => format!("{name} is forgotten; no file was touched"),
+            freed => format!("{name} is deleted; {} are free again", crate::number::bytes(freed)),
+        });
+    }
+
     /// Compares an asset's files with their checksums.
     pub(crate) fn verify(&mut self, asset: &Asset) {
         let path = asset.path.clone();

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tiller_protocol::feature::{
-    FeatureCard, FeatureProbe, FeatureRef, FeatureResults, FeatureRow, FeatureSearch, ImportReport, SaeId, SaeInfo,
-    TrainPoint,
+    FeatureCard, FeatureProbe, FeatureRef, FeatureResults, FeatureRow, FeatureSearch, FeatureTrouble, ImportReport,
+    SaeId, SaeInfo, TrainPoint,
 };
 use tiller_protocol::message::JobId;
 use tiller_protocol::problem::Problem;
@@ -103,13 +103,9 @@ impl Features {
     /// Takes in what is known of one SAE now.
     pub(crate) fn set_sae(&mut self, info: SaeInfo) {
         let saes = self.saes.get_or_insert_default();
-        match saes.iter_mut().find(|known| known.id == info.id) {
-            Some(known) => *known = info,
-            None => {
-                saes.push(info);
-                saes.sort_by(|a, b| a.name.cmp(&b.name));
-            }
-        }
+        saes.retain(|known| known.id != info.id);
+        saes.push(info);
+        saes.sort_by(|a, b| a.name.cmp(&b.name));
     }
 
     /// Shows another SAE, of which nothing is known yet.
@@ -159,12 +155,25 @@ impl Features {
         }
     }
 
-    /// Takes in a card, if it is of the feature that is open.
-    pub(crate) fn set_card(&mut self, card: Box<FeatureCard>) {
-        if self.open.as_ref() == Some(&card.feature) {
-            let (sae, row) = (card.feature.sae.clone(), card.row.clone());
-            self.rows.learn(&sae, row);
-            self.card = Some(Ok(card));
+    /// Takes in a card, or why there is none, if it is of the feature that is open.
+    pub(crate) fn set_card(&mut self, card: Result<Box<FeatureCard>, FeatureTrouble>) {
+        match card {
+            Ok(card) if self.open.as_ref() == Some(&card.feature) => {
+                let (sae, row) = (card.feature.sae.clone(), card.row.clone());
+                self.rows.learn(&sae, row);
+                self.card = Some(Ok(card));
+            }
+            Err(trouble) if self.open.as_ref().is_some_and(|open| open.sae == trouble.sae) => {
+                self.card = Some(Err(trouble.problem));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in a feature on the user's own text, if it is the one that is open.
+    pub(crate) fn set_probe(&mut self, probe: Box<FeatureProbe>) {
+        if self.open.as_ref() == Some(&probe.feature) {
+            self.probe = Some(probe);
         }
     }
 

@@ -154,15 +154,12 @@ impl App {
             Handoff::OpenSae(path) => {
                 shared.page = Page::Features;
                 let known = shared.features.saes().unwrap_or_default().iter().find(|sae| sae.path == path);
-                match known.map(|sae| sae.id.clone()) {
-                    Some(id) => {
-                        shared.show_sae(&id);
-                        self.features.opened();
-                    }
-                    None => {
-                        self.features.choose_sae();
-                        shared.open_sae(path, OpenOptions::default());
-                    }
+                if let Some(id) = known.map(|sae| sae.id.clone()) {
+                    shared.show_sae(&id);
+                    self.features.opened();
+                } else {
+                    self.features.choose_sae();
+                    shared.open_sae(path, OpenOptions::default());
                 }
             }
             Handoff::Run(id) => {

@@ -11,7 +11,7 @@ use tiller_protocol::steering::VectorInfo;
 use super::App;
 use crate::action::Action;
 use crate::jobs::{Job, Purpose};
-use crate::number::{bytes, count, plural};
+use crate::number::plural;
 use crate::page::Page;
 use crate::shared::last_part;
 use crate::widgets::toast::Offer;
@@ -19,6 +19,12 @@ use crate::widgets::toast::Offer;
 impl App {
     /// Takes in one report.
     pub fn apply(&mut self, event: Event) {
+        if let Some(event) = self.apply_features(event) {
+            self.apply_other(event);
+        }
+    }
+
+    fn apply_other(&mut self, event: Event) {
         let shared = &mut self.shared;
         match event {
             Event::Personas(list) => shared.personas = Some(list),
@@ -97,103 +103,28 @@ impl App {
                 }
             }
             Event::Verified { job, verdict } => self.verified(job, *verdict),
-            Event::AssetRemoved { path, freed_bytes } => {
-                let name = shared.assets.asset(&path).map(|asset| asset.name.clone());
-                let name = name.unwrap_or_else(|| last_part(&path.display().to_string()).to_owned());
-                shared.assets.removed(&path);
-                shared.toasts.good(match freed_bytes {
-                    0 => format!("{name} is forgotten; no file was touched"),
-                    freed => format!("{name} is deleted; {} are free again", bytes(freed)),
-                });
-            }
+            Event::AssetRemoved { path, freed_bytes } => shared.asset_removed(&path, freed_bytes),
             Event::Token(state) => {
                 shared.assets.token = state;
                 self.models.token_known(shared);
             }
-            event => self.apply_more(event),
-        }
-    }
-
-    /// Takes in a report about features, or the end of a job.
-    fn apply_more(&mut self, event: Event) {
-        let shared = &mut self.shared;
-        match event {
-            Event::Saes(list) => {
-                shared.features.set_saes(list);
-                self.chat.forget_missing(shared);
-            }
-            Event::SaeOpened { job, info } => {
-                if shared.assets.finish(job).is_some() {
-                    let text = format!("{} is open", info.name);
-                    shared.sae_opened(*info);
-                    self.features.opened();
-                    if shared.page == Page::Features {
-                        shared.toasts.good(text);
-                    } else {
-                        shared.toasts.offer(text, "Show", Offer::Act(Action::Go(Page::Features)));
-                    }
-                    shared.send(Command::ListAssets);
-                }
-            }
-            Event::SaeTested { job, info } => {
-                shared.finish(job);
-                shared.features.set_sae(*info);
-            }
-            Event::FeaturesFound { job, results } => {
-                shared.finish(job);
-                shared.assets.finish(job);
-                shared.features.found(job, *results);
-            }
-            Event::FeatureRows { sae, rows } => {
-                shared.features.take_rows(&sae, rows);
-            }
-            Event::FeatureCard(Ok(card)) => shared.features.set_card(card),
-            Event::FeatureCard(Err(trouble)) => {
-                if shared.features.open.as_ref().is_some_and(|open| open.sae == trouble.sae) {
-                    shared.features.card = Some(Err(trouble.problem));
-                }
-            }
-            Event::FeatureProbed { job, probe } => {
-                shared.finish(job);
-                if shared.features.open.as_ref() == Some(&probe.feature) {
-                    shared.features.probe = Some(probe);
-                }
-            }
-            Event::FeaturesChanged(sae) => shared.features_changed(&sae),
-            Event::FeaturesImported { job, sae, report } => {
-                if shared.assets.finish(job).is_some() {
-                    let labels = plural(report.n_labels as usize, "label");
-                    shared.toasts.good(format!("Imported {labels} from {} rows", count(report.n_rows)));
-                    shared.features.report = Some((sae, report));
-                }
-            }
-            Event::FeaturesScanned { job, tokens, .. } => {
-                if shared.finish(job).is_some() {
-                    shared.toasts.good(format!("Scanned {} tokens", count(tokens)));
-                }
-            }
-            Event::FeaturesLabelled { job, n_labelled, .. } => {
-                if shared.finish(job).is_some() {
-                    shared.toasts.good(format!("The model has labelled {}", plural(n_labelled, "feature")));
-                }
-            }
-            Event::Training { job, points } => {
-                if shared.is_current(job) {
-                    shared.features.learn_points(points);
-                }
-            }
-            Event::SaeTrained { job, path } => {
-                if shared.finish(job).is_some() {
-                    shared.toasts.good(format!("{} is trained", last_part(&path.display().to_string())));
-                    shared.features.trained = Some(path);
-                    shared.send(Command::ListAssets);
-                }
-            }
             Event::Stopped { job } => self.ended(job, None),
             Event::Failed { job: Some(job), problem } => self.ended(job, Some(problem)),
             Event::Failed { job: None, problem } => shared.loose_problem = Some(problem),
-            // Everything else is taken in by `apply`.
-            _ => {}
+            // Taken in before.
+            Event::Saes(_)
+            | Event::SaeOpened { .. }
+            | Event::SaeTested { .. }
+            | Event::FeaturesFound { .. }
+            | Event::FeatureRows { .. }
+            | Event::FeatureCard(_)
+            | Event::FeatureProbed { .. }
+            | Event::FeaturesChanged(_)
+            | Event::FeaturesImported { .. }
+            | Event::FeaturesScanned { .. }
+            | Event::FeaturesLabelled { .. }
+            | Event::Training { .. }
+            | Event::SaeTrained { .. } => {}
         }
     }
 

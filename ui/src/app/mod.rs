@@ -2,6 +2,7 @@
 
 mod actions;
 mod events;
+mod feature_events;
 
 use egui::Ui;
 use tiller_protocol::message::Command;
@@ -139,7 +140,7 @@ impl App {
     fn take_dropped_folder(&mut self, ui: &Ui) {
         let dropped = ui.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
         match dropped {
-            Some(path) if self.shared.page == Page::Features => self.features.choose(path),
+            Some(path) if self.shared.page == Page::Features => self.features.choose(&path),
             Some(folder) => {
                 self.models.choose(&folder);
                 self.shared.page = Page::Models;

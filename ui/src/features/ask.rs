@@ -134,6 +134,11 @@ impl Shared {
         if !query.needs_model() {
             return None;
         }
+        if self.features.current().is_some_and(|info| matches!(self.fit_of(info), Fit::OtherWidth { .. })) {
+            return Some(
+                "This SAE reads another width than the loaded model has. Open the model it was made for.".to_owned(),
+            );
+        }
         // A newer search by the model takes the place of an older one.
         let is_search = self.job.as_ref().is_some_and(|job| job.purpose == Purpose::ModelSearch);
         if is_search { None } else { self.needs_model() }

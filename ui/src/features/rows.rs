@@ -15,7 +15,7 @@ const PATIENCE: f64 = 3.0;
 #[derive(Default)]
 pub(crate) struct Rows {
     /// Rows of the SAE that is shown, with the edition they belong to.
-    rows: HashMap<u32, (FeatureRow, u64)>,
+    shown: HashMap<u32, (FeatureRow, u64)>,
     asked: HashSet<u32>,
     in_flight: usize,
     asked_at: f64,
@@ -28,7 +28,7 @@ pub(crate) struct Rows {
 impl Rows {
     /// A row of the SAE that is shown; it may be older than the last change.
     pub(crate) fn get(&self, latent: u32) -> Option<&FeatureRow> {
-        self.rows.get(&latent).map(|(row, _)| row)
+        self.shown.get(&latent).map(|(row, _)| row)
     }
 
     /// A row of a feature that stands elsewhere, once it is known.
@@ -56,7 +56,7 @@ impl Rows {
             return Vec::new();
         }
         let edition = self.edition;
-        let is_missing = |latent: &u32| self.rows.get(latent).is_none_or(|(_, of)| *of != edition);
+        let is_missing = |latent: &u32| self.shown.get(latent).is_none_or(|(_, of)| *of != edition);
         let wanted: Vec<u32> = in_sight.filter(|latent| is_missing(latent) && !self.asked.contains(latent)).collect();
         if !wanted.is_empty() {
             self.asked.extend(&wanted);
@@ -68,14 +68,14 @@ impl Rows {
 
     /// Takes in the rows that answer a request; those of an SAE that `is_shown` no more only serve other pages.
     pub(crate) fn take(&mut self, sae: &SaeId, rows: Vec<FeatureRow>, is_shown: bool) {
-        if self.rows.len() > KEPT {
-            self.rows.clear();
+        if self.shown.len() > KEPT {
+            self.shown.clear();
         }
         for row in rows {
             self.learn_pinned(sae, &row);
             if is_shown {
                 self.asked.remove(&row.latent);
-                self.rows.insert(row.latent, (row, self.edition));
+                self.shown.insert(row.latent, (row, self.edition));
             }
         }
         if is_shown {
@@ -86,7 +86,7 @@ impl Rows {
     /// Takes in a row of the SAE that is shown, which came with something else.
     pub(crate) fn learn(&mut self, sae: &SaeId, row: FeatureRow) {
         self.learn_pinned(sae, &row);
-        self.rows.insert(row.latent, (row, self.edition));
+        self.shown.insert(row.latent, (row, self.edition));
     }
 
     fn learn_pinned(&mut self, sae: &SaeId, row: &FeatureRow) {
@@ -107,7 +107,7 @@ impl Rows {
     /// Shows a change before it is confirmed.
     pub(crate) fn change(&mut self, latents: &[u32], change: impl Fn(&mut FeatureRow)) {
         for latent in latents {
-            if let Some((row, _)) = self.rows.get_mut(latent) {
+            if let Some((row, _)) = self.shown.get_mut(latent) {
                 change(row);
             }
         }
@@ -115,7 +115,7 @@ impl Rows {
 
     /// Another SAE is shown.
     pub(crate) fn forget(&mut self) {
-        self.rows.clear();
+        self.shown.clear();
         self.asked.clear();
         self.in_flight = 0;
         self.edition += 1;

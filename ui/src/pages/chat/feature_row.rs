@@ -100,7 +100,10 @@ pub(super) fn slider(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) {
         _ => row.strength,
     };
     let words = meaning(shared, &feature, op, row.strength);
-    ui.label(theme::note(ui, words).color(side_colour(palette(ui), colour)));
+    let label = ui.label(theme::note(ui, words).color(side_colour(palette(ui), colour)));
+    if let Some(largest) = largest(shared, &feature) {
+        label.on_hover_text(format!("Its largest activation seen is {} residual units.", significant(largest)));
+    }
     if shared.features.sae(&feature.sae).is_some_and(|sae| shared.fit_of(sae) == Fit::Untried) {
         ui.label(theme::note(ui, "Its SAE was not tried on this model yet.").color(palette(ui).warning));
     }
@@ -110,6 +113,7 @@ pub(super) fn slider(ui: &mut Ui, shared: &Shared, row: &mut SteeringRow) {
 fn meaning(shared: &Shared, feature: &FeatureRef, op: FeatureOp, strength: f64) -> String {
     match op {
         FeatureOp::Ablate => return "Set to 0 wherever it fires.".to_owned(),
+        FeatureOp::Multiply if strength == 1.0 => return "A factor of 1 changes nothing.".to_owned(),
         FeatureOp::Multiply => return format!("Fires {} times as strongly, where it fires.", decimal(strength, 2)),
         _ => {}
     }
@@ -121,10 +125,9 @@ fn meaning(shared: &Shared, feature: &FeatureRef, op: FeatureOp, strength: f64) 
         FeatureOp::Add => signed(raw, 1),
         _ => decimal(raw, 1),
     };
-    let mut words = format!("{amount} in residual units");
+    let mut words = format!("{amount} residual units");
     if let Some(largest) = largest(shared, feature) {
-        words =
-            format!("{words} \u{00b7} {}\u{00d7} its largest ({})", decimal(raw / largest, 1), significant(largest));
+        words = format!("{words} \u{00b7} {}\u{00d7} its largest", decimal(raw / largest, 1));
     }
     words
 }

@@ -32,13 +32,12 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared) {
 
 /// Changes how the features are narrowed or ordered, and searches again, if that is possible now.
 pub(super) fn change(shared: &mut Shared, change: impl FnOnce(&mut tiller_protocol::feature::FeatureSearch)) {
-    match shared.search_obstacle(&shared.features.search.query) {
-        Some(obstacle) => shared.toasts.bad(format!("This search runs the model. {obstacle}")),
-        None => {
-            change(&mut shared.features.search);
-            shared.search_features();
-        }
+    if let Some(obstacle) = shared.search_obstacle(&shared.features.search.query) {
+        shared.toasts.bad(format!("This search runs the model. {obstacle}"));
+        return;
     }
+    change(&mut shared.features.search);
+    shared.search_features();
 }
 
 /// The range in words: `0.1 % to 10 %`.

@@ -70,7 +70,14 @@ fn tried(test: &SelfTest) -> (Tone, String) {
     });
     match test.verdict {
         SelfTestVerdict::Good => (Tone::Good, format!("Fits block {}{figures}", test.claimed)),
-        SelfTestVerdict::Elsewhere { block } => (Tone::Caution, format!("Fits block {block} better{figures}")),
+        SelfTestVerdict::Elsewhere { block } => {
+            let fvu = |block| {
+                let fit = test.fits.iter().find(|fit| fit.block == block);
+                fit.map_or_else(|| "\u{2013}".to_owned(), |fit| decimal(fit.fvu, 2))
+            };
+            let (there, here, claimed) = (fvu(block), fvu(test.claimed), test.claimed);
+            (Tone::Caution, format!("Fits block {block} better: FVU {there} there, {here} at block {claimed}"))
+        }
         SelfTestVerdict::Poor => (Tone::Bad, format!("Does not fit this model{figures}")),
     }
 }

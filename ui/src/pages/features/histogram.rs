@@ -5,7 +5,7 @@ use egui_plot::{AxisHints, Bar, BarChart, GridMark, Plot};
 use tiller_protocol::feature::{FeatureRow, Histogram, SaeInfo};
 
 use crate::number::{count, one_in, significant, small_percent};
-use crate::theme::{self, palette};
+use crate::theme::{self, palette, space};
 
 /// Height of the plot with its axes, points.
 const HEIGHT: f32 = 148.0;
@@ -53,7 +53,8 @@ pub(super) fn show(ui: &mut Ui, histogram: &Histogram) {
     let top = bins.counts.iter().copied().max().unwrap_or(1);
     let edges = bins.edges.to_vec();
     let hint = |hints: AxisHints<'static>, title: &str| {
-        hints.label(theme::note(ui, title)).tick_label_color(colours.secondary)
+        let close = egui::Rangef::new(12.0, 20.0);
+        hints.label(theme::note(ui, title)).tick_label_color(colours.secondary).label_spacing(close)
     };
     let x = hint(AxisHints::new_x(), "Activation, residual units").formatter(move |mark: GridMark, _| {
         let whole = mark.value.round();
@@ -64,7 +65,7 @@ pub(super) fn show(ui: &mut Ui, histogram: &Histogram) {
         let is_whole = mark.value >= 0.0 && mark.value.fract().abs() < 1e-6;
         if is_whole { count(10_u64.saturating_pow(mark.value as u32)) } else { String::new() }
     });
-    ui.add_space(crate::theme::space::S);
+    ui.add_space(space::S);
     let n_bins = bins.counts.len();
     let step = n_bins.div_ceil(5).max(1);
     let ceiling = ((top as f64).log10() + 0.25).max(1.0);

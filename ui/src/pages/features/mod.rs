@@ -33,7 +33,7 @@ mod train;
 mod train_form;
 mod train_plots;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use egui::Ui;
 use egui_material_icons::icons::{ICON_DOWNLOAD, ICON_MANAGE_SEARCH, ICON_MODEL_TRAINING};
@@ -101,9 +101,9 @@ impl FeaturesPage {
     }
 
     /// Takes the file or folder of an SAE that was dropped on the window.
-    pub(crate) fn choose(&mut self, path: PathBuf) {
+    pub(crate) fn choose(&mut self, path: &Path) {
         if self.sheet == Some(Sheet::Import) {
-            self.sheets.import(&path);
+            self.sheets.import(path);
             return;
         }
         self.choosing = true;
@@ -183,7 +183,7 @@ impl FeaturesPage {
             self.table.focus = true;
         }
         strip::show(ui, shared, &mut self.table.token);
-        results_bar::show(ui, shared);
+        results_bar::show(ui, shared, self.table.token);
     }
 
     /// The table at the left, the card at the right.

@@ -14,12 +14,13 @@ use crate::number::{count, plural};
 use crate::shared::{Handoff, Shared};
 use crate::theme::{self, palette, space};
 use crate::widgets::button;
+use crate::widgets::tokens::visible;
 
 /// Most features that are pinned or climbed at once.
 const MOST: usize = 12;
 
-/// Draws the line.
-pub(super) fn show(ui: &mut Ui, shared: &mut Shared) {
+/// Draws the line; `token` is the one of the searched text whose features are shown alone.
+pub(super) fn show(ui: &mut Ui, shared: &mut Shared, token: Option<usize>) {
     ui.horizontal(|ui| {
         ui.set_min_height(theme::size::CONTROL);
         if shared.features.selection.len() > 1 {
@@ -30,13 +31,13 @@ pub(super) fn show(ui: &mut Ui, shared: &mut Shared) {
             ui.spacing_mut().item_spacing.x = 6.0;
             // Last first: the line is filled from the right.
             filters::show(ui, shared);
-            ui.with_layout(Layout::left_to_right(Align::Center), |ui| found(ui, shared));
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| found(ui, shared, token));
         });
     });
 }
 
 /// What was found.
-fn found(ui: &mut Ui, shared: &Shared) {
+fn found(ui: &mut Ui, shared: &Shared, token: Option<usize>) {
     if shared.features.awaited.is_some() {
         // An answer that comes at once shows no sign of waiting.
         ui.ctx().request_repaint_after_secs(0.1);
@@ -48,6 +49,11 @@ fn found(ui: &mut Ui, shared: &Shared) {
         }
     }
     let Some(results) = shared.features.results() else { return };
+    if let Some(fires) = token.and_then(|token| results.tokens.get(token)) {
+        let words = format!("{} on \u{201c}{}\u{201d}", plural(fires.top.len(), "feature"), visible(&fires.token));
+        ui.add(Label::new(theme::strong(words)).truncate());
+        return;
+    }
     let total = shared.features.current().map_or(0, |sae| sae.d_sae);
     let words = in_words(results, total);
     ui.add(Label::new(theme::strong(&words)).truncate()).on_hover_text(described(&results.search.query));

@@ -1,6 +1,6 @@
 //! Choosing an SAE: those that were opened, those on this machine, a file or folder from elsewhere, or a new one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use egui::{Align, Layout, TextEdit, Ui};
 use egui_material_icons::icons::{ICON_ARROW_BACK, ICON_DELETE, ICON_DRAFT, ICON_FOLDER_OPEN};
@@ -35,7 +35,7 @@ enum Pressed {
 
 impl SaeList {
     /// Puts a file or folder into the path field.
-    pub(super) fn choose(&mut self, path: PathBuf) {
+    pub(super) fn choose(&mut self, path: &Path) {
         self.path = path.display().to_string();
         self.options = Options::default();
     }
@@ -49,33 +49,14 @@ impl SaeList {
     /// Draws everything; `choosing` is set to `false` to go back to the features.
     pub(super) fn show(&mut self, ui: &mut Ui, shared: &mut Shared, choosing: &mut bool) {
         if let Some(path) = shared.features.take_path(PathFor::Sae) {
-            self.choose(path);
+            self.choose(&path);
         }
-        self.introduction(ui, shared, choosing);
+        introduction(ui, shared, choosing);
         self.opening(ui, shared);
         self.opened(ui, shared, choosing);
-        self.installed(ui, shared);
+        installed(ui, shared);
         self.elsewhere(ui, shared);
         removal::show(ui.ctx(), shared, &mut self.removing);
-    }
-
-    fn introduction(&self, ui: &mut Ui, shared: &Shared, choosing: &mut bool) {
-        if let Some(current) = shared.features.current() {
-            let name = format!("Back to {}", current.name);
-            if button::quiet(&name).icon(ICON_ARROW_BACK).show(ui).clicked() {
-                *choosing = false;
-            }
-            ui.add_space(space::XS);
-            return;
-        }
-        card::callout(ui, palette(ui).accent_soft, |ui| {
-            ui.label(
-                "A sparse autoencoder (SAE) takes the activations of one block apart into many features, of which few \
-                 are active at a time. Open one to search its features by label, by text or by contrast, to see what \
-                 each fires on, and to steer with it.",
-            );
-        });
-        ui.add_space(space::S);
     }
 
     /// The opening that is under way, or why the last one failed.
@@ -126,32 +107,6 @@ impl SaeList {
         ui.add_space(space::S);
     }
 
-    /// The SAEs of the library that were not opened yet, those that read the loaded model first.
-    fn installed(&self, ui: &mut Ui, shared: &mut Shared) {
-        let opened: Vec<PathBuf> =
-            shared.features.saes().unwrap_or_default().iter().map(|info| info.path.clone()).collect();
-        let Some(library) = shared.assets.library() else { return };
-        let is_new = |asset: &&Asset| asset.kind == AssetKind::Sae && !opened.contains(&asset.path);
-        let mut found: Vec<Asset> = library.assets.iter().filter(is_new).cloned().collect();
-        found.sort_by_key(|asset| !reads_loaded(shared, asset));
-        ui.label(theme::section("On this machine"));
-        if found.is_empty() {
-            let words = if opened.is_empty() { "No SAE is installed yet." } else { "Every installed SAE is open." };
-            ui.label(theme::secondary(ui, words));
-        }
-        for asset in &found {
-            installed_row(ui, shared, asset);
-        }
-        ui.add_space(space::S);
-        ui.horizontal(|ui| {
-            let get = button::secondary("Get an SAE").icon(Page::Models.icon());
-            if get.hint("Shows the SAEs of the catalogue on the page Models").show(ui).clicked() {
-                shared.handoff = Some(Handoff::Models(Section::Catalogue));
-            }
-        });
-        ui.add_space(space::S);
-    }
-
     /// A file or folder that is in no list.
     fn elsewhere(&mut self, ui: &mut Ui, shared: &mut Shared) {
         ui.label(theme::section("From a file or folder"));
@@ -181,6 +136,52 @@ impl SaeList {
     }
 }
 
+/// What an SAE is, or the way back to the one that is shown.
+fn introduction(ui: &mut Ui, shared: &Shared, choosing: &mut bool) {
+    if let Some(current) = shared.features.current() {
+        let name = format!("Back to {}", current.name);
+        if button::quiet(&name).icon(ICON_ARROW_BACK).show(ui).clicked() {
+            *choosing = false;
+        }
+        ui.add_space(space::XS);
+        return;
+    }
+    card::callout(ui, palette(ui).accent_soft, |ui| {
+        ui.label(
+            "A sparse autoencoder (SAE) takes the activations of one block apart into many features, of which few \
+                 are active at a time. Open one to search its features by label, by text or by contrast, to see what \
+                 each fires on, and to steer with it.",
+        );
+    });
+    ui.add_space(space::S);
+}
+
+/// The SAEs of the library that were not opened yet, those that read the loaded model first.
+fn installed(ui: &mut Ui, shared: &mut Shared) {
+    let opened: Vec<PathBuf> =
+        shared.features.saes().unwrap_or_default().iter().map(|info| info.path.clone()).collect();
+    let Some(library) = shared.assets.library() else { return };
+    let is_new = |asset: &&Asset| asset.kind == AssetKind::Sae && !opened.contains(&asset.path);
+    let mut found: Vec<Asset> = library.assets.iter().filter(is_new).cloned().collect();
+    found.sort_by_key(|asset| !reads_loaded(shared, asset));
+    ui.label(theme::section("On this machine"));
+    if found.is_empty() {
+        let words = if opened.is_empty() { "No SAE is installed yet." } else { "Every installed SAE is open." };
+        ui.label(theme::secondary(ui, words));
+    }
+    for asset in &found {
+        installed_row(ui, shared, asset);
+    }
+    ui.add_space(space::S);
+    ui.horizontal(|ui| {
+        let get = button::secondary("Get an SAE").icon(Page::Models.icon());
+        if get.hint("Shows the SAEs of the catalogue on the page Models").show(ui).clicked() {
+            shared.handoff = Some(Handoff::Models(Section::Catalogue));
+        }
+    });
+    ui.add_space(space::S);
+}
+
 fn busy_opening(shared: &Shared) -> Option<String> {
     shared
         .beside(|purpose| matches!(purpose, Purpose::OpenSae(_)))
@@ -197,19 +198,20 @@ fn opened_row(ui: &mut Ui, shared: &Shared, info: &SaeInfo) -> Option<Pressed> {
     let mut pressed = None;
     let remove = format!("Remove {}", info.name);
     let row = card::clickable(ui, &format!("Show {}", info.name), false, egui::Margin::symmetric(12, 8), |ui| {
-        ui.horizontal(|ui| {
-            ui.vertical(|ui| {
-                ui.set_width((ui.available_width() - theme::size::CONTROL - space::S).max(200.0));
-                ui.spacing_mut().item_spacing.y = 2.0;
-                stat::row(ui, 20.0, |ui| {
-                    ui.add(egui::Label::new(theme::strong(&info.name)).truncate());
-                    fit::badge(ui, shared, info);
-                });
-                ui.label(theme::note(ui, facts(info)));
-            });
+        let height = 38.0;
+        let size = egui::vec2(ui.available_width(), height);
+        ui.allocate_ui_with_layout(size, Layout::right_to_left(Align::Center), |ui| {
             if button::icon_only(ui, ICON_DELETE, &remove).clicked() {
                 pressed = Some(Pressed::Remove(info.id.clone()));
             }
+            fit::badge(ui, shared, info);
+            let size = egui::vec2(ui.available_width(), height);
+            ui.allocate_ui_with_layout(size, Layout::top_down(Align::Min), |ui| {
+                ui.spacing_mut().item_spacing.y = 2.0;
+                ui.add(egui::Label::new(theme::strong(&info.name)).truncate());
+                let facts = facts(info);
+                ui.add(egui::Label::new(theme::note(ui, &facts)).truncate()).on_hover_text(facts);
+            });
         });
     });
     if pressed.is_none() && row.clicked() {

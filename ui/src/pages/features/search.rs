@@ -167,6 +167,8 @@ impl SearchBar {
         let obstacle = self.obstacle(shared);
         typed = match search_fields::show(ui, shared, self, obstacle.clone()) {
             Typed::Nothing => typed,
+            // Nothing is searched for, so the keyboard stays where it is.
+            Typed::Enter if obstacle.is_some() => Typed::Changed,
             other => other,
         };
         if self.mode.needs_model() {
@@ -196,7 +198,7 @@ impl SearchBar {
         let query = self.query();
         if at_once {
             self.typed_at = None;
-            self.search(shared, query, true);
+            search(shared, query, true);
             return;
         }
         let Some(typed_at) = self.typed_at else { return };
@@ -205,7 +207,7 @@ impl SearchBar {
             self.typed_at = None;
         } else if now - typed_at >= PAUSE {
             self.typed_at = None;
-            self.search(shared, query, false);
+            search(shared, query, false);
         } else {
             ui.ctx().request_repaint_after(std::time::Duration::from_secs_f64(PAUSE - (now - typed_at)));
         }
@@ -224,21 +226,22 @@ impl SearchBar {
             shared.stop();
         }
     }
+}
 
-    fn search(&self, shared: &mut Shared, query: FeatureQuery, again: bool) {
-        if shared.search_obstacle(&query).is_some() {
-            return;
-        }
-        let search = &mut shared.features.search;
-        if search.query == query && !again {
-            return;
-        }
-        if search.query != query {
-            (search.sort, search.reversed) = (FeatureSort::Rank, false);
-        }
-        search.query = query;
-        shared.search_features();
+/// Searches for something; what is in the table already only `again`.
+fn search(shared: &mut Shared, query: FeatureQuery, again: bool) {
+    if shared.search_obstacle(&query).is_some() {
+        return;
     }
+    let search = &mut shared.features.search;
+    if search.query == query && !again {
+        return;
+    }
+    if search.query != query {
+        (search.sort, search.reversed) = (FeatureSort::Rank, false);
+    }
+    search.query = query;
+    shared.search_features();
 }
 
 /// Why the model cannot search now, and what to do about it.

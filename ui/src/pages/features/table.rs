@@ -66,7 +66,7 @@ impl Table {
         }
         let (order, scores) = match self.token_view(shared) {
             Some((order, scores)) => (order, Some(scores)),
-            None => (results.order.clone(), results.scores.clone()),
+            None => (Arc::clone(&results.order), results.scores.clone()),
         };
         let columns = Columns::new(ui.available_width(), scores.as_ref().map(|scores| scores.0));
         table_heads::show(ui, shared, &columns);
@@ -84,7 +84,7 @@ impl Table {
             self.token_view = Some((answer, token, Arc::new(order), (ScoreKind::Activation, Arc::new(values))));
             self.scroll_to = Some(0);
         }
-        self.token_view.as_ref().map(|view| (view.2.clone(), view.3.clone()))
+        self.token_view.as_ref().map(|view| (Arc::clone(&view.2), view.3.clone()))
     }
 
     fn body(
