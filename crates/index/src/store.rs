@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
@@ -78,12 +78,19 @@ impl Index {
         Arc::clone(&self.columns.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes in what another process has written since the last time, if it has. Says whether that is so.
+    /// Takes in what another process has written since the last time, if it has. Says whether that is so. While this
+    /// process writes it does nothing and does not wait.
     ///
     /// # Errors
     /// A database that fails.
     pub fn refresh(&self) -> Result<bool> {
-        let version = data_version(&self.lock_writer())?;
+        let writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+        };
+        let version = data_version(&writer)?;
+        drop(writer);
         let is_other = self.version.swap(version, Ordering::SeqCst) != version;
         if is_other {
             self.reload()?;

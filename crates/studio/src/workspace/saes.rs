@@ -115,6 +115,8 @@ impl Workspace {
         let info = self.sae(id)?;
         let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = indexes.get(id).and_then(Weak::upgrade) {
+            // The command line may have written to it meanwhile.
+            index.refresh().map_err(|error| problem::index(&info.name, &error))?;
             return Ok(index);
         }
         let index = Index::open(&self.sae_dir(id)?.join(INDEX), info.d_sae);
