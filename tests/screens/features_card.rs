@@ -72,6 +72,8 @@ fn a_card_tells_all_that_is_known() {
         scroll_to(desk, "How often and how strongly");
         desk.shot("features-card-histogram");
         desk.harness.get_by_label("Fires on 0.62\u{a0}% of tokens, about 1 in 160.");
+        scroll_to(desk, "Similar features");
+        desk.shot("features-card-similar");
         scroll_to(desk, "Note");
         desk.shot("features-card-end");
     });
@@ -264,4 +266,70 @@ fn a_dead_feature_cannot_be_used() {
     desk.harness.get_by_label("Dead feature");
     assert!(desk.harness.get_by_role_and_label(Role::Button, "Pin to chat").accesskit_node().is_disabled());
     desk.shot("features-card-dead");
+}
+
+/// Words without end, other scripts, text from right to left, and 200 tokens at once stay within the card.
+#[test]
+fn odd_texts_stay_within_the_card() {
+    both(|desk| {
+        // No font here has all of these; in the window the system's fonts do.
+        desk.harness.ctx.set_missing_glyph_policy(egui::MissingGlyphPolicy::Tofu);
+        with_sae(desk);
+        let mut card = samples::full();
+        let long = "supercalifragilisticexpialidocious".repeat(6);
+        card.row.label = Some(long.clone());
+        card.labels[0].text = long;
+        card.examples[0] = samples::example(
+            "\u{5e9}\u{5dc}\u{5d5}\u{5dd}| \u{5e2}\u{5d5}\u{5dc}\u{5dd}| arr| \u{6d77}\u{76d7}| \u{1f3f4}\u{200d}\u{2620}|\u{202e}x",
+            2,
+            [1.0, 12.4, 3.0],
+            None,
+        );
+        if let Some(effects) = &mut card.effects {
+            effects.promoted[0].token = "averyveryverylongtokenthatdoesnotfitintoacolumn".to_owned();
+        }
+        open(desk, card);
+        scroll_to(desk, "What makes it fire");
+        desk.harness.run_steps(10);
+        desk.shot("features-card-odd");
+        let treasure = "Example, strongest on \u{201c}\u{2423}treasure\u{201d}";
+        desk.harness.get_by_label_contains(treasure).scroll_to_me();
+        desk.harness.run_steps(40);
+        let before = desk.harness.get_by_label_contains(treasure).rect();
+        assert!(before.right() < 1280.0, "{before:?}");
+        desk.harness.get_by_label_contains(treasure).click();
+        desk.settle();
+        let after = desk.harness.get_by_label_contains(treasure).rect();
+        assert!(after.height() > 2.0 * before.height(), "the whole text is shown: {before:?}, {after:?}");
+        desk.shot("features-card-odd-whole");
+    });
+}
+
+/// A card with all that an import can bring is still drawn within a frame; the figures are printed.
+#[test]
+fn a_full_card_is_drawn_quickly() {
+    let mut desk = Desk::open(true);
+    with_sae(&mut desk);
+    let mut card = samples::full();
+    for copy in 0..40 {
+        let mut example = card.examples[3].clone();
+        example.peak = 40 + copy;
+        example.decile = (copy >= 20).then_some((copy % 10) as u8);
+        card.examples.push(example);
+    }
+    open(&mut desk, card);
+    scroll_to(&mut desk, "What makes it fire");
+    scroll_to(&mut desk, "Show 18 more");
+    desk.press("Show 18 more");
+    let mut times = Vec::new();
+    for _ in 0..40 {
+        let begun = std::time::Instant::now();
+        desk.harness.step();
+        let shapes = desk.harness.output().shapes.clone();
+        assert!(!desk.harness.ctx.tessellate(shapes, 1.0).is_empty());
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    println!("frame with a full card: best {:.1} ms, median {:.1} ms", times[0], times[times.len() / 2]);
+    assert_eq!(desk.harness.query_all_by_label_contains("Example, strongest").count(), 26);
 }

@@ -44,7 +44,7 @@ pub(crate) fn in_words(job: &Job) -> String {
     }
     if let Some(rate) = job.rate() {
         parts.push(match rate {
-            10.0.. => format!("{rate:.0} per second"),
+            10.0.. => format!("{} per second", count(rate.round() as u64)),
             0.5.. => format!("{rate:.1} per second"),
             _ => format!("{} each", duration(1.0 / rate)),
         });

@@ -17,13 +17,11 @@ const WEAKEST: f32 = 0.10;
 
 /// A token by itself, its whitespace as signs: `␣arr`, `↵`.
 pub(crate) fn visible(token: &str) -> String {
-    let words = token.trim_matches(' ');
-    let (lead, tail) = (token.len() - token.trim_start_matches(' ').len(), token.trim_start_matches(' ').len());
-    let tail = if words.is_empty() { 0 } else { tail - words.len() };
-    let mut text = "\u{2423}".repeat(lead);
-    text.extend(words.chars().map(sign));
-    text.push_str(&"\u{2423}".repeat(tail));
-    text
+    let from_words = token.trim_start_matches(' ');
+    let words = from_words.trim_end_matches(' ');
+    let blanks = |n: usize| std::iter::repeat_n('\u{2423}', n);
+    let (before, after) = (token.len() - from_words.len(), from_words.len() - words.len());
+    blanks(before).chain(words.chars().map(sign)).chain(blanks(after)).collect()
 }
 
 /// A token in running text: blanks between words stay blanks, what is only whitespace becomes signs.
@@ -53,7 +51,7 @@ pub(crate) fn fill(palette: &Palette, share: f32) -> Color32 {
 }
 
 /// Tokens about to be shown.
-pub(crate) struct Tokens<'a> {
+pub(crate) struct HeatMap<'a> {
     /// The tokens as text.
     pub(crate) tokens: &'a [String],
     /// A value for each; missing ones are 0.
@@ -76,7 +74,7 @@ pub(crate) struct Shown {
     pub(crate) hovered: Option<usize>,
 }
 
-impl Tokens<'_> {
+impl HeatMap<'_> {
     /// Draws them over the width left.
     pub(crate) fn show(&self, ui: &mut Ui, sense: Sense) -> Shown {
         let range = self.range.start.min(self.tokens.len())..self.range.end.min(self.tokens.len());
@@ -84,7 +82,8 @@ impl Tokens<'_> {
         let galley = ui.fonts_mut(|fonts| fonts.layout_job(job));
         let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), galley.size().y), sense);
         let name = self.name.to_owned();
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &name));
+        let role = if sense.senses_click() { egui::Role::Button } else { egui::Role::Label };
+        response.widget_info(|| egui::WidgetInfo::labeled(role, true, &name));
         let hovered = response.hover_pos().and_then(|pointer| {
             let position = token_at(&galley, &starts, pointer - rect.min)?;
             Some(range.start + position)

@@ -145,6 +145,7 @@ impl Card {
             if let Some(latent) = similar::show(ui, &card.similar) {
                 shared.open_latent(latent);
             }
+            ui.add_space(space::XS);
             if button::secondary("Rank all by similarity").hint("Lists them in the table").show(ui).clicked() {
                 shared.features.similar_to = Some(card.feature.latent);
             }
@@ -189,14 +190,11 @@ fn dead(ui: &mut Ui, sae: &SaeInfo, card: &FeatureCard) {
 /// Density, largest activation and histogram; whether a scan was asked for.
 fn statistics(ui: &mut Ui, sae: &SaeInfo, card: &FeatureCard) -> bool {
     let mut scan = false;
-    match histogram::density_in_words(&card.row) {
-        Some(words) => {
-            ui.label(words);
-        }
-        None => {
-            ui.label(theme::secondary(ui, "Not known yet: scan texts, or import statistics that were published."));
-            scan = button::secondary("Scan texts\u{2026}").show(ui).clicked();
-        }
+    if let Some(words) = histogram::density_in_words(&card.row) {
+        ui.label(words);
+    } else {
+        ui.label(theme::secondary(ui, "Not known yet: scan texts, or import statistics that were published."));
+        scan = button::secondary("Scan texts\u{2026}").show(ui).clicked();
     }
     if let Some(words) = histogram::largest_in_words(&card.row, sae) {
         ui.label(words);
@@ -227,13 +225,9 @@ fn step_by_keys(ui: &Ui, shared: &mut Shared) {
     }
     let steps = ui.input_mut(|input| {
         let mut pressed = |modifiers, key| input.consume_key(modifiers, key);
-        if pressed(Modifiers::ALT, Key::ArrowLeft) || pressed(Modifiers::NONE, Key::OpenBracket) {
-            -1
-        } else if pressed(Modifiers::ALT, Key::ArrowRight) || pressed(Modifiers::NONE, Key::CloseBracket) {
-            1
-        } else {
-            0
-        }
+        let back = pressed(Modifiers::ALT, Key::ArrowLeft) || pressed(Modifiers::NONE, Key::OpenBracket);
+        let on = pressed(Modifiers::ALT, Key::ArrowRight) || pressed(Modifiers::NONE, Key::CloseBracket);
+        isize::from(on) - isize::from(back)
     });
     if steps != 0
         && let Some(latent) = shared.features.neighbour(steps)

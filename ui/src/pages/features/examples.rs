@@ -5,7 +5,7 @@ use tiller_protocol::feature::{Example, FeatureCard};
 
 use crate::number::significant;
 use crate::theme::{self, palette, space};
-use crate::widgets::tokens::{self, Tokens};
+use crate::widgets::tokens::{self, HeatMap};
 use crate::widgets::{button, stat};
 
 /// Tokens shown on either side of the peak until the whole text is asked for.
@@ -94,7 +94,7 @@ impl Examples {
             });
             ui.vertical(|ui| {
                 let name = in_words(example);
-                let heat = Tokens {
+                let heat = HeatMap {
                     tokens: &example.tokens,
                     values: &example.values,
                     largest,

@@ -8,7 +8,7 @@ use crate::jobs::Purpose;
 use crate::number::{decimal, plural, signed, significant};
 use crate::shared::Shared;
 use crate::theme::{self, space};
-use crate::widgets::tokens::{self, Tokens};
+use crate::widgets::tokens::{self, HeatMap};
 use crate::widgets::{problem, stat};
 
 /// Seconds without a key before the text is worked out.
@@ -96,7 +96,7 @@ fn result(ui: &mut Ui, probe: &FeatureProbe, largest: f32) {
     let here = probe.values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     let peak = probe.values.iter().position(|value| value.abs() == here && here > 0.0);
     let name = format!("Your text, coloured by activation: {}", probe.tokens.concat());
-    let heat = Tokens {
+    let heat = HeatMap {
         tokens: &probe.tokens,
         values: &probe.values,
         largest: largest.max(here),

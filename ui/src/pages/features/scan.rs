@@ -33,6 +33,12 @@ impl Default for ScanSheet {
 }
 
 impl ScanSheet {
+    /// Notes how fast a scan goes, also while the sheet is closed.
+    pub(super) fn observe(&mut self, shared: &Shared) {
+        let job = shared.job.as_ref().filter(|job| job.purpose == Purpose::ScanFeatures);
+        self.speed = job.and_then(|job| job.rate()).or(self.speed);
+    }
+
     /// Draws it; true when it is to be closed.
     pub(super) fn show(&mut self, ui: &Ui, shared: &mut Shared) -> bool {
         let Some(sae) = shared.features.current().cloned() else { return true };
@@ -51,7 +57,6 @@ impl ScanSheet {
 
     fn body(&mut self, ui: &mut Ui, shared: &mut Shared, sae: &SaeInfo) {
         if let Some(job) = shared.job.clone().filter(|job| job.purpose == Purpose::ScanFeatures) {
-            self.speed = job.rate().or(self.speed);
             card::callout(ui, palette(ui).hover, |ui| {
                 if progress::row(ui, &job) {
                     shared.stop();

@@ -18,6 +18,7 @@ pub(super) struct Sheets {
 impl Sheets {
     /// Draws the one that is open, above everything.
     pub(super) fn show(&mut self, ui: &Ui, shared: &mut Shared, open: &mut Option<Sheet>) {
+        self.scan.observe(shared);
         let closed = match open {
             Some(Sheet::Import) => self.import.show(ui, shared),
             Some(Sheet::Scan) => self.scan.show(ui, shared),

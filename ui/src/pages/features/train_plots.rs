@@ -92,15 +92,15 @@ fn plot(ui: &mut Ui, curve: &Curve, points: &[TrainPoint]) {
         hints.label(theme::note(ui, title)).tick_label_color(colours.secondary).label_spacing(close)
     };
     let x = hints(AxisHints::new_x(), "tokens").formatter(|mark: GridMark, _| tokens_in_short(mark.value));
-    let y = hints(AxisHints::new_y(), curve.unit).min_thickness(46.0).formatter(move |mark: GridMark, _| {
-        if is_log { significant(10_f64.powf(mark.value)) } else { significant(mark.value) }
-    });
+    let y = hints(AxisHints::new_y(), curve.unit)
+        .min_thickness(46.0)
+        .formatter(move |mark: GridMark, _| in_short(if is_log { 10_f64.powf(mark.value) } else { mark.value }));
     let plot = Plot::new(curve.title)
         .height(HEIGHT)
         .custom_x_axes(vec![x])
         .custom_y_axes(vec![y])
         .x_grid_spacer(move |_| marks(0.0, last_tokens, 4))
-        .y_grid_spacer(move |_| marks(bottom, top, 3))
+        .y_grid_spacer(move |_| marks(if is_log { bottom } else { 0.0 }, top, 3))
         .show_background(false)
         .show_crosshair(false)
         .grid_color(colours.hairline)
@@ -110,7 +110,7 @@ fn plot(ui: &mut Ui, curve: &Curve, points: &[TrainPoint]) {
         .allow_boxed_zoom(false)
         .allow_double_click_reset(false);
     let shown = plot.show(ui, |plot| {
-        plot.set_plot_bounds_x(0.0..=last_tokens * 1.02);
+        plot.set_plot_bounds_x(-0.02 * last_tokens..=last_tokens * 1.03);
         plot.set_plot_bounds_y(bottom..=top);
         let stroke = Stroke::new(1.5, curve.colour);
         plot.line(Line::new(curve.title, PlotPoints::from(line)).stroke(stroke).allow_hover(false));
@@ -126,7 +126,7 @@ fn bounds(line: &[[f64; 2]], is_log: bool) -> (f64, f64) {
     match (line.is_empty(), is_log) {
         (true, _) => (0.0, 1.0),
         (false, true) => (bottom - 0.1, top.max(bottom + 0.2) + 0.05),
-        (false, false) => (0.0, top.max(0.01) * 1.1),
+        (false, false) => (-0.05 * top.max(0.01), top.max(0.01) * 1.1),
     }
 }
 
@@ -145,6 +145,13 @@ fn thinned(points: &[TrainPoint]) -> impl Iterator<Item = &TrainPoint> {
     let step = points.len().div_ceil(MOST).max(1);
     let rest = points.len().saturating_sub(1) % step;
     points.iter().skip(rest).step_by(step)
+}
+
+/// A value on an axis, without zeros that mean nothing: `0.5`, `8`.
+fn in_short(value: f64) -> String {
+    let text = significant(value);
+    let trimmed = text.trim_end_matches('0').trim_end_matches('.');
+    if text.contains('.') { trimmed.to_owned() } else { text }
 }
 
 /// Tokens on an axis: `200 k`, `1.5 M`.
@@ -184,6 +191,7 @@ mod tests {
 
     #[test]
     fn tokens_are_told_shortly() {
+        assert_eq!([0.5, 8.0, 0.0, 1200.0].map(in_short), ["0.5", "8", "0", "1\u{202f}200"]);
         assert_eq!([0.0, 200_000.0, 1_500_000.0].map(tokens_in_short), ["0", "200 k", "1.5 M"]);
     }
 }
