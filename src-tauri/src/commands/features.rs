@@ -1,5 +1,7 @@
 //! `tiller features`: what the features of an autoencoder are.
 
+mod label;
+mod scan;
 mod search;
 mod show;
 
@@ -26,6 +28,10 @@ enum What {
     Search(Box<search::SearchArgs>),
     /// Tell all that is known of a feature.
     Show(show::ShowArgs),
+    /// Run a model over texts and note what each feature is active on; what is found can be resumed and shows at once.
+    Scan(scan::ScanArgs),
+    /// Let a model write labels from what features are active on.
+    Label(label::LabelArgs),
     /// Read labels, statistics or examples from a file or folder: Neuronpedia exports, CSV, sparsity.safetensors.
     ImportLabels(ImportArgs),
 }
@@ -48,6 +54,8 @@ pub(crate) fn run(args: &FeaturesArgs, context: &Context) -> Result<Ended, Failu
     match &args.what {
         What::Search(args) => search::run(args, context),
         What::Show(args) => show::run(args, context),
+        What::Scan(args) => scan::run(args, context),
+        What::Label(args) => label::run(args, context),
         What::ImportLabels(ImportArgs { sae, path, anyway }) => {
             let options = ImportOptions { anyway: *anyway };
             let imported = headless::features_import(&context.studio, sae, path, options)?;

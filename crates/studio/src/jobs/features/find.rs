@@ -47,31 +47,7 @@ pub(crate) fn by_text(
     sink: &mut dyn Sink,
 ) -> Result<Found, Problem> {
     let read = Read::new(loaded, &[Text::Plain(text.to_owned())])?;
-    by_sequences(loaded, coder, &read, pooling, sink)
-}
-
-/// What fires on token ids as they are.
-///
-/// # Errors
-/// As [`by_text`]; also ids that the model does not have, and more of them than it can read.
-pub(crate) fn by_ids(
-    loaded: &Loaded,
-    coder: &Coder,
-    (ids, pooling): (&[u32], Pooling),
-    sink: &mut dyn Sink,
-) -> Result<Found, Problem> {
-    let sequence = Sequence { ids: ids.to_vec(), counts: vec![true; ids.len()] };
-    by_sequences(loaded, coder, &Read { sequences: vec![sequence], is_cut: false }, pooling, sink)
-}
-
-fn by_sequences(
-    loaded: &Loaded,
-    coder: &Coder,
-    read: &Read,
-    pooling: Pooling,
-    sink: &mut dyn Sink,
-) -> Result<Found, Problem> {
-    if read.sequences.iter().all(|sequence| sequence.ids.len() < 2) {
+    if read.sequences.is_empty() {
         let cause = "the text is too short: it has fewer than two tokens";
         return Err(problem::bad_input(cause, "Write at least two words."));
     }

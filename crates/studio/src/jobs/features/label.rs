@@ -149,11 +149,11 @@ fn one(
         score: score.map(|score| score as f32),
     };
     if let Some(text) = ask::label(loaded, &material.shown, &promoted, sink)? {
-        let score = test.score(&mut |passages| ask::describes(loaded, &text, passages, sink))?;
+        let score = test.score(&|passages| ask::describes(loaded, &text, passages, sink))?;
         return Ok(new(text, METHOD, Some(&loaded.info.name), score));
     }
     let rule = rule::of(&material.shown);
-    let score = test.score(&mut |passages| Ok(passages.iter().map(|passage| rule.holds(passage)).collect()))?;
+    let score = test.score(&|passages| Ok(passages.iter().map(|passage| rule.holds(passage)).collect()))?;
     Ok(new(rule.text(), RULE, None, score))
 }
 
@@ -166,6 +166,9 @@ fn promoted(coder: &Coder, latent: u32, lens: Option<&ModelLens>) -> Result<Vec<
     Ok(promoted.into_iter().filter_map(|(id, _)| lens.tokenizer.token_text(id)).collect())
 }
 
+/// Says of passages whether a feature fires on them.
+type Judge<'a> = dyn Fn(&[Passage]) -> Result<Vec<bool>, Problem> + 'a;
+
 /// Passages that nobody was shown.
 struct Test<'a> {
     /// The feature fires on these.
@@ -177,14 +180,11 @@ struct Test<'a> {
 impl Test<'_> {
     /// Balanced accuracy of a judge that says of passages whether the feature fires on them: the mean of the shares of
     /// right answers on either side. None with fewer than two passages on a side.
-    fn score(
-        &self,
-        judge: &mut dyn FnMut(&[Passage]) -> Result<Vec<bool>, Problem>,
-    ) -> Result<Option<f64>, Problem> {
+    fn score(&self, judge: &Judge<'_>) -> Result<Option<f64>, Problem> {
         if self.active.len() < 2 || self.silent.len() < 2 {
             return Ok(None);
         }
-        let mut share = |passages: &[Passage], wanted: bool| -> Result<f64, Problem> {
+        let share = |passages: &[Passage], wanted: bool| -> Result<f64, Problem> {
             let judged = judge(passages)?;
             let n_right = judged.iter().filter(|judged| **judged == wanted).count();
             Ok(n_right as f64 / judged.len().max(1) as f64)

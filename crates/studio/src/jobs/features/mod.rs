@@ -58,4 +58,4 @@ impl Coder {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -49,21 +49,22 @@ pub(super) fn label(
         if sink.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let replies = [Reply { prompt, edits: &no_edits }];
-    let written = generate(&loaded.model, &replies, &sampling, &mut on_text).map_err(|error| problem::engine(&error))?;
+    let written =
+        generate(&loaded.model, &replies, &sampling, &mut on_text).map_err(|error| problem::engine(&error))?;
     sink.check()?;
     Ok(written.first().and_then(|reply| read(&reply.text)))
 }
 
 fn question(shown: &[Passage], promoted: &[String]) -> String {
-    let mut text = "Some words in these texts are marked with \u{ab} and \u{bb}.\n".to_owned();
-    for (i, passage) in shown.iter().enumerate() {
-        text += &format!("{}. {}\n", i + 1, passage.marked());
-    }
+    let mut lines = vec!["Some words in these texts are marked with \u{ab} and \u{bb}.".to_owned()];
+    lines.extend((1..).zip(shown).map(|(i, passage)| format!("{i}. {}", passage.marked())));
     if !promoted.is_empty() {
         let promoted: Vec<&str> = promoted.iter().map(|token| token.trim()).filter(|token| !token.is_empty()).collect();
-        text += &format!("Words that often come next: {}.\n", promoted.join(", "));
+        lines.push(format!("Words that often come next: {}.", promoted.join(", ")));
     }
-    text + "What do the marked words have in common? Answer with a label of at most 8 words and nothing else."
+    let asked = "What do the marked words have in common? Answer with a label of at most 8 words and nothing else.";
+    lines.push(asked.to_owned());
+    lines.join("\n")
 }
 
 /// The label in an answer: its first line without what models put around it. `None` when that is more than a label, or
@@ -77,7 +78,8 @@ pub(super) fn read(answer: &str) -> Option<String> {
         .find(|lead| lower.starts_with(**lead))
         .and_then(|lead| line.get(lead.len()..))
         .unwrap_or(line);
-    let around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '*' | '`' | '\u{201c}' | '\u{201d}' | '.' | ':');
+    let around =
+        |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '*' | '`' | '\u{201c}' | '\u{201d}' | '.' | ':');
     let line = line.trim_matches(around);
     let is_label = line.chars().any(char::is_alphabetic)
         && !line.contains(['\u{ab}', '\u{bb}'])

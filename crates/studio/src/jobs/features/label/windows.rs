@@ -34,13 +34,22 @@ pub(super) struct Passage {
 
 impl Passage {
     fn of(window: &Window, tokenizer: &Tokenizer) -> Self {
-        let texts = match &window.tokens {
-            Stored::Texts(texts) => texts.clone(),
-            Stored::Ids(ids) => ids.iter().map(|id| tokenizer.token_text(*id).unwrap_or_default()).collect(),
+        // Special tokens would be read as such in a question, too.
+        let plain = |id: u32| if tokenizer.is_special(id) { None } else { tokenizer.token_text(id) };
+        let is_special = |text: &str| tokenizer.token_id(text).is_some_and(|id| tokenizer.is_special(id));
+        let texts: Vec<String> = match &window.tokens {
+            Stored::Ids(ids) => ids.iter().map(|id| plain(*id).unwrap_or_default()).collect(),
+            Stored::Texts(texts) => {
+                texts.iter().map(|text| if is_special(text) { String::new() } else { text.clone() }).collect()
+            }
         };
         let start = window.peak.saturating_sub(AROUND.0);
         let end = (window.peak + AROUND.1 + 1).min(texts.len());
-        Self { tokens: texts[start..end].to_vec(), values: window.values[start..end].to_vec(), peak: window.peak - start }
+        Self {
+            tokens: texts[start..end].to_vec(),
+            values: window.values[start..end].to_vec(),
+            peak: window.peak - start,
+        }
     }
 
     /// As it reads.
@@ -61,7 +70,7 @@ impl Passage {
                 text += &run;
             } else {
                 let (lead, tail) = (&run[..run.len() - run.trim_start().len()], &run[run.trim_end().len()..]);
-                text += &format!("{lead}\u{ab}{}\u{bb}{tail}", run.trim());
+                text.extend([lead, "\u{ab}", run.trim(), "\u{bb}", tail]);
             }
             if end < self.tokens.len() {
                 text += &self.tokens[end];
@@ -86,12 +95,7 @@ pub(super) struct Material {
 impl Material {
     /// Gathers them; `None` when there are not two different passages. Every second one is held out, up to five, so that
     /// both parts have strong and weaker ones.
-    pub(super) fn gather(
-        loaded: &Loaded,
-        coder: &Coder,
-        index: &Index,
-        latent: u32,
-    ) -> Result<Option<Self>, Problem> {
+    pub(super) fn gather(loaded: &Loaded, coder: &Coder, index: &Index, latent: u32) -> Result<Option<Self>, Problem> {
         let tokenizer = loaded.model.tokenizer();
         let told = |error| problem::index(&coder.name, &error);
         let mut passages: Vec<Passage> = Vec::new();
@@ -144,7 +148,10 @@ impl Material {
             fired.iter().flat_map(|fired| &fired.active).all(|(number, _)| *number != latent)
         };
         let silent = self.others.iter().zip(&fired).filter(|(_, fired)| is_silent(fired));
-        Ok(silent.map(|(passage, _)| Passage { values: vec![0.0; passage.values.len()], ..passage.clone() }).take(HELD_OUT).collect())
+        Ok(silent
+            .map(|(passage, _)| Passage { values: vec![0.0; passage.values.len()], ..passage.clone() })
+            .take(HELD_OUT)
+            .collect())
     }
 }
 
