@@ -65,6 +65,11 @@ fn texts_are_scanned_with_results_as_it_goes() {
         desk.shot("features-scan-failed");
         desk.press("Close this sheet");
         assert!(desk.harness.query_by_label("Start scan").is_none());
+        // The failure is still told, and leads back.
+        desk.harness.get_by_label("The texts could not be read");
+        desk.shot("features-scan-failed-closed");
+        desk.press("Back to the scan");
+        desk.harness.get_by_label("Start scan");
     });
 }
 

@@ -166,6 +166,7 @@ impl FeaturesPage {
                 self.sheet = Some(Sheet::Import);
             }
         });
+        sheets::failures(ui, shared, &mut self.sheet);
     }
 
     /// Which SAE, what is searched for, and what was found.
