@@ -68,7 +68,7 @@ fn each_operator_does_what_its_row_says() {
         (FeatureOp::Add, -0.1, -2.0),
         (FeatureOp::Set, 0.25, 5.0 - f),
         (FeatureOp::Set, 0.0, -f),
-        (FeatureOp::AtLeast, 2.0, 40.0 - f),
+        (FeatureOp::AtLeast, 5.0, 100.0 - f),
         (FeatureOp::AtLeast, 0.0, 0.0),
         (FeatureOp::Multiply, 3.0, 2.0 * f),
         (FeatureOp::Ablate, 0.0, -f),
