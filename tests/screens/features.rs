@@ -3,9 +3,12 @@
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use tiller_protocol::feature::{FeatureFilter, FeatureOp, FeatureQuery, FeatureSort, Pooling, SelfTestVerdict};
+use tiller_protocol::feature::{
+    FeatureFilter, FeatureOp, FeatureQuery, FeatureSort, Pooling, SaeInfo, SelfTestVerdict,
+};
 use tiller_protocol::message::{Command, Event, JobId};
 use tiller_protocol::problem::Problem;
+use tiller_protocol::site::Site;
 use tiller_protocol::steering::RowSource;
 
 use super::desk::Desk;
@@ -119,7 +122,11 @@ fn an_sae_is_opened_and_tried_once() {
         desk.harness.get_by_label_contains("Fits block 5 better");
         desk.shot("features-elsewhere");
         desk.press("Use block 5");
-        assert!(has_sent(desk, &Command::MoveSae { sae: info.id, block: 5 }));
+        assert!(has_sent(desk, &Command::MoveSae { sae: info.id.clone(), block: 5 }));
+        assert_eq!(tries(desk), 0, "it is not there yet");
+        desk.report(Event::Saes(vec![SaeInfo { site: Site::ResidPost(5), self_test: None, ..info }]));
+        desk.settle();
+        assert_eq!(tries(desk), 1, "it is tried where it reads now");
     });
 }
 

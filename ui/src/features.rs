@@ -63,6 +63,8 @@ pub(crate) struct Features {
     pub(crate) similar_to: Option<u32>,
     /// SAE to try on the loaded model once the engine is idle.
     untried: Option<SaeId>,
+    /// SAE that is being moved to a block, to be tried there once it has arrived.
+    moving: Option<(SaeId, usize)>,
     paths: Vec<(PathFor, PathBuf)>,
 }
 
@@ -95,6 +97,10 @@ impl Features {
     /// Takes in the list of opened SAEs.
     pub(crate) fn set_saes(&mut self, saes: Vec<SaeInfo>) {
         self.saes = Some(saes);
+        let arrived = |(id, block): &(SaeId, usize)| self.sae(id).is_some_and(|sae| sae.site.block() == *block);
+        if self.moving.as_ref().is_some_and(arrived) {
+            self.untried = self.moving.take().map(|(id, _)| id);
+        }
         if self.current().is_none() {
             self.leave_sae();
         }

@@ -115,7 +115,7 @@ impl Shared {
     /// Lets an SAE read another block, and tries it there.
     pub(crate) fn move_sae(&mut self, id: &SaeId, block: usize) {
         self.send(Command::MoveSae { sae: id.clone(), block });
-        self.features.untried = Some(id.clone());
+        self.features.moving = Some((id.clone(), block));
     }
 
     /// Deletes an opened SAE with all that is known of its features.

@@ -119,7 +119,15 @@ impl ChatPage {
             RowSource::Vector(id) => shared.vector(id).is_some(),
             RowSource::Feature { feature, .. } => shared.features.sae(&feature.sae).is_some(),
         });
-        if self.steering.rows.len() != before {
+        let mut is_changed = self.steering.rows.len() != before;
+        for row in &mut self.steering.rows {
+            // An SAE may have been moved to another block since its feature was pinned.
+            let sae = row.feature().and_then(|(feature, _)| shared.features.sae(&feature.sae));
+            let block = sae.map_or(row.block, |sae| sae.site.block());
+            is_changed |= block != row.block;
+            row.block = block;
+        }
+        if is_changed {
             self.push_steering(shared);
         }
     }
@@ -127,12 +135,7 @@ impl ChatPage {
     /// Tells the application the rows that mean something in the loaded model.
     fn push_steering(&self, shared: &mut Shared) {
         let fits = |row: &&SteeringRow| panel::applies(shared, row);
-        let mut steering = Steering { rows: self.steering.rows.iter().filter(fits).cloned().collect() };
-        for row in &mut steering.rows {
-            // An SAE may have been moved to another block since its feature was pinned.
-            let sae = row.feature().and_then(|(feature, _)| shared.features.sae(&feature.sae));
-            row.block = sae.map_or(row.block, |sae| sae.site.block());
-        }
+        let steering = Steering { rows: self.steering.rows.iter().filter(fits).cloned().collect() };
         shared.send(Command::SetSteering(steering));
     }
 
