@@ -74,12 +74,11 @@ impl Sae {
             for first in (0..n).step_by(LATENTS_AT_ONCE) {
                 let latents = first..n.min(first + LATENTS_AT_ONCE);
                 let products = &mut products[..latents.len()];
-                match &all {
-                    Some(all) => products.copy_from_slice(&all.slice()?[i * n..][latents.clone()]),
-                    None => {
-                        let row = &rows.slice()?[i * d..][..d];
-                        row_products(products, row, &enc.slice()?[latents.start * d..latents.end * d]);
-                    }
+                if let Some(all) = &all {
+                    products.copy_from_slice(&all.slice()?[i * n..][latents.clone()]);
+                } else {
+                    let row = &rows.slice()?[i * d..][..d];
+                    row_products(products, row, &enc.slice()?[latents.start * d..latents.end * d]);
                 }
                 for ((product, bias), scale) in products.iter_mut().zip(&biases[latents.clone()]).zip(&scale[latents]) {
                     *product = rank(*product + bias, *scale);
