@@ -12,7 +12,7 @@ use tiller_protocol::problem::Problem;
 
 use crate::jobs::{Report, Sink};
 use crate::models::Loaded;
-use crate::problem;
+use crate::{memory, problem};
 
 /// Tokens that are counted, at least, while there are texts.
 const TOKENS: usize = 400;
@@ -37,6 +37,7 @@ pub(crate) fn self_test(
     if let Some(reason) = file.description().misfit(model.d_model, model.n_layers) {
         return Err(problem::sae_misfit(&info.name, &model.name, &reason));
     }
+    memory::check_reading(loaded)?;
     let blocks: Vec<usize> =
         (claimed.saturating_sub(1)..=claimed + 1).filter(|block| *block < model.n_layers).collect();
     let resid = residuals(loaded, neutral, &blocks, sink)?;
