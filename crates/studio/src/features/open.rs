@@ -22,8 +22,8 @@ use crate::workspace::{UnfinishedSae, Workspace};
 
 /// Room that is left on the disk, bytes.
 const RESERVE: u64 = 64 << 20;
-/// Bytes that the index takes for a feature at first, roughly.
-const INDEX_BYTES: u64 = 64;
+/// Bytes that the index takes for a feature at first, and the sketch that searches by vector use, roughly.
+const INDEX_BYTES: u64 = 64 + 272;
 /// Published files up to this size are known by their content, larger ones by names, sizes and times of change.
 const READ_WHOLE: u64 = 64 << 20;
 /// Longest first part of a folder's name.

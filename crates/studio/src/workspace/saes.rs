@@ -280,6 +280,8 @@ fn write(dir: &Path, info: &SaeInfo) -> Result<(), Problem> {
 }
 
 fn bytes(dir: &Path) -> u64 {
-    let files = fs::read_dir(dir).into_iter().flatten().flatten();
+    // What a database notes beside itself while it is open comes and goes.
+    let is_kept = |entry: &fs::DirEntry| !entry.file_name().to_string_lossy().ends_with("-shm");
+    let files = fs::read_dir(dir).into_iter().flatten().flatten().filter(is_kept);
     files.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file).map(|file| file.len()).sum()
 }
