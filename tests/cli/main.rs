@@ -3,11 +3,13 @@
 mod codes;
 mod demo;
 mod download;
+mod features_run;
 mod gguf;
 mod goldens;
 mod library;
 mod limits;
 mod model;
+mod sae;
 mod templates;
 
 use std::path::Path;

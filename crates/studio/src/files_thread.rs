@@ -106,7 +106,7 @@ fn carry_out(shared: &Shared, command: Command) {
         }
         Command::ImportFeatures { job, sae, path, options } => {
             run(shared, job, &title("Importing", &path), |sink| {
-                let report = import::import(&shared.workspace, &sae, &path, options, sink)?;
+                let report = import::import(&shared.workspace, &sae, &path, &options, sink)?;
                 shared.outbox.post(Event::FeaturesChanged(sae.clone()));
                 Ok(Event::FeaturesImported { job, sae, report: Box::new(report) })
             });

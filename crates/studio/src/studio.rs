@@ -368,7 +368,7 @@ impl Studio {
     /// Stops the search that waits for the engine, if it is this one or any is meant.
     fn drop_waiting(&self, meant: Option<JobId>) {
         let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let job = waiting.as_ref().and_then(|command| Self::job(command)).map(|(job, _)| job);
+        let job = waiting.as_ref().and_then(Self::job).map(|(job, _)| job);
         if let Some(job) = job.filter(|job| meant.is_none_or(|meant| meant == *job)) {
             *waiting = None;
             self.shared.outbox.post(Event::Stopped { job });

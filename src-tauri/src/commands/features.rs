@@ -58,7 +58,7 @@ pub(crate) fn run(args: &FeaturesArgs, context: &Context) -> Result<Ended, Failu
         What::Label(args) => label::run(args, context),
         What::ImportLabels(ImportArgs { sae, path, anyway }) => {
             let options = ImportOptions { anyway: *anyway };
-            let imported = headless::features_import(&context.studio, sae, path, options)?;
+            let imported = headless::features_import(&context.studio, sae, path, &options)?;
             context.print(&imported, &told(&imported))?;
             Ok(Ended::Done)
         }
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &FeaturesArgs, context: &Context) -> Result<Ended, Failu
 
 fn told(imported: &FeaturesImported) -> String {
     let report = &imported.report;
-    let mut text = format!(
+    let text = format!(
         "Read {} ({} rows) into {}\n  {} labels, {} features with statistics, {} examples; {} rows were left out\n",
         report.form,
         report.n_rows,
@@ -77,8 +77,6 @@ fn told(imported: &FeaturesImported) -> String {
         report.n_examples,
         report.n_skipped
     );
-    for reason in &report.reasons {
-        text += &format!("  {reason}\n");
-    }
-    text
+    let reasons: Vec<String> = report.reasons.iter().map(|reason| format!("  {reason}\n")).collect();
+    text + &reasons.concat()
 }

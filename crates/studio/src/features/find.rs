@@ -84,7 +84,9 @@ pub(crate) fn ranked(
     let columns = index.columns();
     let is_upside_down = is_upside_down(search);
     if is_upside_down {
-        scores.iter_mut().for_each(|score| *score = -*score);
+        for score in &mut scores {
+            *score = -*score;
+        }
     }
     let mut order = columns.best(&scores, BEST, &search.filter);
     if order.len() == BEST {

@@ -22,7 +22,7 @@ pub(crate) fn import(
     workspace: &Workspace,
     sae: &SaeId,
     path: &Path,
-    options: ImportOptions,
+    options: &ImportOptions,
     sink: &mut dyn Sink,
 ) -> Result<ImportReport, Problem> {
     let OpenSae { info, file, index } = OpenSae::new(workspace, sae)?;

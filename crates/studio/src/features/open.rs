@@ -116,8 +116,8 @@ impl Published {
             hasher.update(format!("{:?}", Stamp::of(&files)));
         }
         hasher.update(format!("{:?} {:?}", options.k, options.mean_norm));
-        let hash: String = hasher.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        Ok(SaeId(format!("{}-{hash}", slug(name))))
+        let [a, b, c, d, ..] = <[u8; 32]>::from(hasher.finalize());
+        Ok(SaeId(format!("{}-{:08x}", slug(name), u32::from_be_bytes([a, b, c, d]))))
     }
 
     /// Bytes of the converted file, and what is needed beside it while it is made.

@@ -125,7 +125,7 @@ pub fn features_import(
     global: &Global,
     sae: &str,
     path: &Path,
-    options: ImportOptions,
+    options: &ImportOptions,
 ) -> Result<FeaturesImported, Problem> {
     let bench = Bench::new(global)?;
     let OpenSae { info, .. } = bench.open(global, sae, &OpenOptions::default())?;

@@ -165,8 +165,13 @@ impl Bench {
         if path.exists() {
             return Ok(path);
         }
-        let installed = self.installed.find(text).map(|asset| asset.path);
-        installed.map_err(|_| problem::no_such_sae(text))
+        match self.installed.find(text) {
+            Ok(asset) => Ok(asset.path),
+            Err(problem) => {
+                log::debug!("{problem}");
+                Err(problem::no_such_sae(text))
+            }
+        }
     }
 
     /// The SAE that a text names, opened if that was not done yet.
@@ -174,16 +179,16 @@ impl Bench {
     /// # Errors
     /// No such SAE, one that cannot be opened, or a stop.
     pub(super) fn open(&self, global: &Global, text: &str, options: &OpenOptions) -> Result<OpenSae, Problem> {
-        let id = match self.opened(text) {
-            Some(info) => info.id,
-            None => {
-                let mut sink = WatchSink::new(global, format!("Opening {text}"));
-                let info = open::open((&self.workspace, &self.installed), &self.published(text)?, options, &mut sink)?;
-                for trouble in sink.troubles {
-                    log::warn!("{trouble}");
-                }
-                info.id
+        let id = if let Some(info) = self.opened(text) {
+            info.id
+        } else {
+            let mut sink = WatchSink::new(global, format!("Opening {text}"));
+            let places = (&self.workspace, &self.installed);
+            let info = open::open(places, &self.published(text)?, options, &mut sink)?;
+            for trouble in sink.troubles {
+                log::warn!("{trouble}");
             }
+            info.id
         };
         OpenSae::new(&self.workspace, &id)
     }

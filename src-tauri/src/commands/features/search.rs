@@ -8,7 +8,7 @@ use tiller_protocol::feature::{FeatureFilter, FeatureQuery, FeatureSearch, Featu
 use tiller_protocol::model::ModelSource;
 use tiller_protocol::problem::Problem;
 use tiller_protocol::steering::VectorId;
-use tiller_studio::headless::{self, FeaturesFound};
+use tiller_studio::headless::{self, FeaturesFound, FoundFeature};
 
 use crate::cli;
 use crate::commands::{Context, Failure};
@@ -28,21 +28,8 @@ pub(super) struct SearchArgs {
     /// The model that reads the texts of --text and --contrast-more, and whose output weights rank --token.
     #[arg(long, value_parser = cli::model)]
     model: Option<ModelSource>,
-    /// Leave out features that are active on a smaller share of tokens.
-    #[arg(long, value_name = "X")]
-    min_density: Option<f32>,
-    /// Leave out features that are active on a larger share of tokens.
-    #[arg(long, value_name = "X")]
-    max_density: Option<f32>,
-    /// Only features with a label.
-    #[arg(long)]
-    labelled: bool,
-    /// Only bookmarked features.
-    #[arg(long)]
-    bookmarked: bool,
-    /// Leave out features that are never active.
-    #[arg(long)]
-    alive: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// The order.
     #[arg(long, value_enum, default_value = "rank")]
     sort: Sort,
@@ -80,6 +67,26 @@ struct QueryArgs {
     contrast_less: Vec<PathBuf>,
 }
 
+/// Which features are told.
+#[derive(Args, Clone, Copy, Debug)]
+struct FilterArgs {
+    /// Leave out features that are active on a smaller share of tokens.
+    #[arg(long, value_name = "X")]
+    min_density: Option<f32>,
+    /// Leave out features that are active on a larger share of tokens.
+    #[arg(long, value_name = "X")]
+    max_density: Option<f32>,
+    /// Only features with a label.
+    #[arg(long)]
+    labelled: bool,
+    /// Only bookmarked features.
+    #[arg(long)]
+    bookmarked: bool,
+    /// Leave out features that are never active.
+    #[arg(long)]
+    alive: bool,
+}
+
 /// How activations over the tokens of a text become one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Pool {
@@ -100,13 +107,8 @@ enum Sort {
 
 /// Searches.
 pub(super) fn run(args: &SearchArgs, context: &Context) -> Result<Ended, Failure> {
-    let filter = FeatureFilter {
-        min_density: args.min_density,
-        max_density: args.max_density,
-        labelled: args.labelled,
-        bookmarked: args.bookmarked,
-        alive: args.alive,
-    };
+    let FilterArgs { min_density, max_density, labelled, bookmarked, alive } = args.filter;
+    let filter = FeatureFilter { min_density, max_density, labelled, bookmarked, alive };
     let sort = match args.sort {
         Sort::Rank => FeatureSort::Rank,
         Sort::Number => FeatureSort::Number,
@@ -162,17 +164,16 @@ fn texts(paths: &[PathBuf]) -> Result<Vec<String>, Problem> {
 }
 
 fn told(found: &FeaturesFound) -> String {
-    let mut text = String::new();
-    for feature in &found.features {
+    let line = |feature: &FoundFeature| {
         let row = &feature.row;
         let score = feature.score.map_or_else(String::new, |score| format!("{score:>10.3}"));
         let density = row.density.map_or_else(|| "-".to_owned(), |density| format!("{:.3} %", 100.0 * density));
         let mark = if row.bookmarked { "*" } else { " " };
         let label = row.label.as_deref().unwrap_or(if row.dead { "(never active)" } else { "" });
-        text += &format!("{mark}{:>8} {score} {density:>10}  {label}\n", row.latent);
-    }
-    text += &format!("{} of {} found", found.features.len(), found.n_found);
+        format!("{mark}{:>8} {score} {density:>10}  {label}\n", row.latent)
+    };
+    let lines: Vec<String> = found.features.iter().map(line).collect();
     let score = found.score.map(|kind| format!("; score: {}", kind.label())).unwrap_or_default();
     let note = found.note.as_ref().map(|note| format!("\n{note}")).unwrap_or_default();
-    text + &score + &note + "\n"
+    format!("{}{} of {} found{score}{note}\n", lines.concat(), found.features.len(), found.n_found)
 }

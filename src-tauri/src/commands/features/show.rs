@@ -35,7 +35,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> Result<Ended, Failure> 
 }
 
 fn told(card: &FeatureCard) -> String {
-    let mut text = format!("Feature {} of {}\n", card.feature.latent, card.feature.sae.0);
+    let mut lines = vec![format!("Feature {} of {}", card.feature.latent, card.feature.sae.0)];
     for label in &card.labels {
         let source = match label.source {
             LabelSource::User => "yours",
@@ -44,32 +44,32 @@ fn told(card: &FeatureCard) -> String {
             LabelSource::Model => "by a model",
         };
         let score = label.score.map(|score| format!(", score {score:.2}")).unwrap_or_default();
-        text += &format!("  {} ({source}{score})\n", label.text);
+        lines.push(format!("  {} ({source}{score})", label.text));
     }
-    let percent = |density: f32| format!("  active on {:.3} % of tokens\n", 100.0 * density);
-    text += &card.row.density.map(percent).unwrap_or_default();
-    text += &card.row.max_activation.map(|max| format!("  largest activation {max:.2}\n")).unwrap_or_default();
+    lines.extend(card.row.density.map(|density| format!("  active on {:.3} % of tokens", 100.0 * density)));
+    lines.extend(card.row.max_activation.map(|max| format!("  largest activation {max:.2}")));
     if card.decoder_norm <= 0.0 {
-        text += "  dead: it has no decoder row\n";
+        lines.push("  dead: it has no decoder row".to_owned());
     }
     if !card.note.is_empty() {
-        text += &format!("  note: {}\n", card.note);
+        lines.push(format!("  note: {}", card.note));
     }
     if let Some(effects) = &card.effects {
         let doubt = if effects.low_confidence { " (early block: little to go by)" } else { "" };
-        text += &format!("Promotes{doubt}: {}\n", tokens(&effects.promoted));
-        text += &format!("Suppresses: {}\n", tokens(&effects.suppressed));
+        lines.push(format!("Promotes{doubt}: {}", tokens(&effects.promoted)));
+        lines.push(format!("Suppresses: {}", tokens(&effects.suppressed)));
     }
     if !card.similar.is_empty() {
-        text += "Similar:\n";
+        lines.push("Similar:".to_owned());
     }
     for (latent, cosine, label) in &card.similar {
-        text += &format!("  {latent:>8}  {cosine:>6.3}  {}\n", label.as_deref().unwrap_or(""));
+        lines.push(format!("  {latent:>8}  {cosine:>6.3}  {}", label.as_deref().unwrap_or("")));
     }
     if !card.examples.is_empty() {
-        text += "Examples:\n";
+        lines.push("Examples:".to_owned());
     }
-    card.examples.iter().take(EXAMPLES).fold(text, |text, example| text + &excerpt(example))
+    lines.extend(card.examples.iter().take(EXAMPLES).map(excerpt));
+    lines.join("\n") + "\n"
 }
 
 fn tokens(effects: &[TokenEffect]) -> String {
@@ -84,8 +84,9 @@ fn excerpt(example: &Example) -> String {
     let mut text = String::new();
     for (idx, token) in example.tokens.iter().enumerate().take(to).skip(from) {
         let token = token.replace(['\n', '\r'], "\u{23ce}");
-        if idx == example.peak { text += &format!("\u{ab}{token}\u{bb}") } else { text += &token }
+        let marks = if idx == example.peak { ["\u{ab}", "\u{bb}"] } else { ["", ""] };
+        text.extend([marks[0], &token, marks[1]]);
     }
     let height = example.values.get(example.peak).copied().unwrap_or_default();
-    format!("  {height:>8.2}  {}\n", text.trim())
+    format!("  {height:>8.2}  {}", text.trim())
 }

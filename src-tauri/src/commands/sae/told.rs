@@ -23,7 +23,7 @@ pub(super) fn list(list: &SaeList) -> String {
             sae.reads.as_deref().unwrap_or("-")
         )
     };
-    list.saes.iter().map(line).collect()
+    list.saes.iter().map(line).collect::<Vec<_>>().concat()
 }
 
 /// An opened one.
@@ -61,29 +61,30 @@ pub(super) fn checked(checked: &SaeChecked) -> String {
 }
 
 fn test(test: &SelfTest) -> String {
-    let mut text = format!("Tried on {} ({} tokens)\n", test.model_name, test.n_tokens);
+    let mut lines = vec![format!("Tried on {} ({} tokens)\n", test.model_name, test.n_tokens)];
     for fit in &test.fits {
         let mark = if fit.block == test.claimed { "  (its own)" } else { "" };
-        text += &format!("  block {:<3} unexplained {:.3}   active {:.1}{mark}\n", fit.block, fit.fvu, fit.l0);
+        lines.push(format!("  block {:<3} unexplained {:.3}   active {:.1}{mark}\n", fit.block, fit.fvu, fit.l0));
     }
-    text + &match test.verdict {
+    lines.push(match test.verdict {
         SelfTestVerdict::Good => "It fits\n".to_owned(),
         SelfTestVerdict::Elsewhere { block } => format!("It fits block {block} better than its own\n"),
         SelfTestVerdict::Poor => "It does not rebuild this model's residual stream well\n".to_owned(),
-    }
+    });
+    lines.concat()
 }
 
 /// What fires on each token.
 pub(super) fn encoded(encoded: &SaeEncoded) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for token in &encoded.tokens {
-        text += &format!("{:?}  {} active\n", token.token, token.n_active);
+        lines.push(format!("{:?}  {} active\n", token.token, token.n_active));
         for feature in &token.active {
             let label = feature.label.as_deref().unwrap_or("");
-            text += &format!("  {:>8}  {:>10.3}  {label}\n", feature.latent, feature.activation);
+            lines.push(format!("  {:>8}  {:>10.3}  {label}\n", feature.latent, feature.activation));
         }
     }
-    text
+    lines.concat()
 }
 
 fn kind(architecture: &str, k: Option<usize>) -> String {
@@ -96,5 +97,5 @@ fn reads(block: usize, width: usize, model: Option<&str>) -> String {
 }
 
 fn table(lines: &[(&str, String)]) -> String {
-    lines.iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect()
+    lines.iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect::<Vec<_>>().concat()
 }
