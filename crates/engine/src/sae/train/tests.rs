@@ -188,7 +188,9 @@ fn reference(trainer: &Trainer, batch: &Batch, choice: &[RowChoice]) -> Referenc
     let mask = |of: &dyn Fn(&RowChoice) -> &Vec<(u32, f32)>| {
         let mut mask = vec![0.0_f32; n * f];
         for (row, choice) in choice.iter().enumerate() {
-            of(choice).iter().for_each(|(latent, _)| mask[row * f + *latent as usize] = 1.0);
+            for (latent, _) in of(choice) {
+                mask[row * f + *latent as usize] = 1.0;
+            }
         }
         Tensor::from_vec(mask, (n, f), &Device::Cpu).unwrap()
     };
