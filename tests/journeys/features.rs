@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use tiller_protocol::feature::{
     FeatureCard, FeatureFilter, FeatureQuery, FeatureRef, FeatureResults, FeatureRow, FeatureSearch, FeatureSort,
-    OpenOptions, SaeId, SaeInfo, ScoreKind, SelfTestVerdict,
+    OpenOptions, Pooling, SaeId, SaeInfo, ScoreKind, SelfTestVerdict,
 };
 use tiller_protocol::message::{Command, Event, JobId};
 use tiller_protocol::model::ModelSource;
@@ -272,6 +272,35 @@ fn of_many_searches_the_newest_is_answered() -> Result<()> {
     })?;
     ensure!(found.last() == jobs.last() && !stopped.contains(&jobs[39]), "{found:?}");
     ensure!(found.len() < 40, "nothing was passed over");
+    Ok(())
+}
+
+/// The same for searches that run the model: the newest waits for the older one to stop, and is not refused.
+#[test]
+fn of_many_searches_with_the_model_the_newest_is_answered() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut desk = Desk::open(folder.path())?;
+    let sae = open(&mut desk, &demo_sae())?.id;
+    desk.load(ModelSource::Demo)?;
+    let mut jobs = Vec::new();
+    for n in 0..12 {
+        let text = format!("{} The number is {n}.", "The sea is calm and the sky is blue. ".repeat(40));
+        let search = Box::new(by(&sae, FeatureQuery::Text { text, pooling: Pooling::Max }));
+        jobs.push(desk.start(|job| Command::SearchFeatures { job, search }));
+    }
+    let mut ends = Vec::new();
+    desk.wait("an end of every search", |event| {
+        match event {
+            Event::Stopped { job } => ends.push((*job, "stopped")),
+            Event::FeaturesFound { job, .. } => ends.push((*job, "found")),
+            Event::Failed { job: Some(job), .. } => ends.push((*job, "failed")),
+            _ => {}
+        }
+        (ends.len() == jobs.len()).then_some(())
+    })?;
+    ensure!(ends.contains(&(jobs[11], "found")), "{ends:?}");
+    ensure!(ends.iter().all(|(_, end)| *end != "failed"), "{ends:?}");
+    ensure!(ends.iter().any(|(_, end)| *end == "stopped"), "{ends:?}");
     Ok(())
 }
 

@@ -363,6 +363,46 @@ pub(crate) fn decoder_row(name: &str, file: &SaeFile, latent: u32) -> Result<Vec
 mod tests {
     use super::*;
 
+    fn published(path: &Path) -> Published {
+        Published::find(path, &OpenOptions::default()).unwrap()
+    }
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+    }
+
+    #[test]
+    fn a_disk_without_room_is_refused_before_anything_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let small = published(&fixture("sae-saelens/topk"));
+        small.check_room(dir.path()).unwrap();
+        let about = Description { d_model: 1 << 12, d_sae: 1 << 30, ..small.about.clone() };
+        let refused = Published { about, ..small }.check_room(dir.path()).unwrap_err();
+        assert!(refused.title.contains("too full") && refused.next_step.contains("--workspace"), "{refused}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_sae_is_known_by_its_content_and_by_what_is_said_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let copied = dir.path().join("topk");
+        fs::create_dir(&copied).unwrap();
+        for entry in fs::read_dir(fixture("sae-saelens/topk")).unwrap() {
+            let from = entry.unwrap().path();
+            fs::copy(&from, copied.join(from.file_name().unwrap())).unwrap();
+        }
+        let id = |path: &Path, options: &OpenOptions| published(path).id("Top K", options).unwrap();
+        let plain = OpenOptions::default();
+        let here = id(&fixture("sae-saelens/topk"), &plain);
+        assert!(here.0.starts_with("top-k-") && here.0.len() == "top-k-".len() + 8, "{here:?}");
+        assert_eq!(id(&copied, &plain), here, "wherever it lies");
+        fs::write(copied.join("labels.jsonl"), "{}").unwrap();
+        assert_eq!(id(&copied, &plain), here, "labels are no weights");
+        assert_eq!(id(&copied, &OpenOptions { block: Some(1), ..plain.clone() }), here, "it can be moved");
+        assert_ne!(id(&copied, &OpenOptions { k: Some(2), ..plain.clone() }), here, "other numbers");
+        assert_ne!(id(&fixture("sae-saelens/gated"), &plain), here);
+    }
+
     #[test]
     fn names_of_folders_are_plain() {
         for (name, expected) in [

@@ -119,6 +119,7 @@ impl Records {
             }
             if now.hashed.is_some() && record.hashed.is_none() {
                 record.hashed.clone_from(&now.hashed);
+                record.asset.hash.clone_from(&now.asset.hash);
                 record.sums.clone_from(&now.sums);
             }
         }

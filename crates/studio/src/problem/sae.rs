@@ -14,7 +14,7 @@ pub(crate) fn unknown_sae(id: &str) -> Problem {
     Problem::new(
         "The SAE is not open",
         format!("There is no opened SAE named \u{201c}{id}\u{201d}; it may have been removed."),
-        "Open its file on Features, or with \u{201c}tiller sae convert\u{201d}; \u{201c}tiller sae list\u{201d} names what is open.",
+        "Open its published file on Features, or give its path; \u{201c}tiller sae list\u{201d} names what is open.",
     )
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn converted_sae(name: &str, error: &EngineError) -> Problem {
     let told = engine(error);
     Problem::new(
         "The converted SAE cannot be read",
-        format!("{name}: {}", told.cause),
+        format!("\u{201c}{name}\u{201d}: {}", told.cause),
         "Remove it on Features and open its published file again; export your labels first if there are any.",
     )
 }
@@ -130,7 +130,7 @@ pub(crate) fn sae_in_use(name: &str) -> Problem {
 
 /// The index of an SAE's features failed.
 pub(crate) fn index(sae: &str, error: &IndexError) -> Problem {
-    let of = |cause: String| format!("{sae}: {}.", cause.trim_end_matches('.'));
+    let of = |cause: String| format!("\u{201c}{sae}\u{201d}: {}.", cause.trim_end_matches('.'));
     match error {
         IndexError::Stopped => stopped(),
         IndexError::Newer { .. } => Problem::new(

@@ -295,3 +295,48 @@ fn problems_of_installed_assets() {
     check(&no_room_to_copy(&root, 8_000_000_000, 1_000_000_000), &["8.0 GB", "1.0 GB", "without copying"]);
     check(&another_import(), &["imports"]);
 }
+
+#[test]
+fn problems_of_opened_saes() {
+    use tiller_index::IndexError;
+    let path = PathBuf::from("/m/sae");
+    check(&unknown_sae("demo-1"), &["demo-1", "tiller sae list"]);
+    check(&no_such_sae("x"), &["x", "tiller sae list"]);
+    check(&another_opening(), &["workspace"]);
+    check(&a_model(&path), &["/m/sae", "Models"]);
+    check(&sae_in_use("demo"), &["demo", "stop it"]);
+    check(&dead_feature(7), &["7", "alive"]);
+    check(&no_room_to_convert(&path, 8_000_000_000, 1_000_000_000), &["8.0 GB", "1.0 GB", "--workspace"]);
+    let bad = |reason: &str| EngineError::BadFile { path: path.clone(), reason: reason.to_owned() };
+    check(&sae(&path, &bad("it is cut short: …")), &["/m/sae", "cut short", "Fetch the file again"]);
+    check(&sae(&path, &bad("it is a transcoder (it holds W_skip)")), &["W_skip", "residual stream"]);
+    check(&converted_sae("demo", &bad("it is cut short: …")), &["demo", "cut short", "open its published file again"]);
+    let missing = EngineError::MissingFile { what: "the SAE's weights", path: path.clone() };
+    check(&sae(&path, &missing), &["/m/sae", "all its files"]);
+    let found = || ("gpt2".to_owned(), "tiller-demo".to_owned());
+    for (error, words) in [
+        (IndexError::Damaged("malformed".to_owned()), ["malformed", "features.db"]),
+        (IndexError::Newer { found: 9, known: 1, path: path.clone() }, ["9", "newer version"]),
+        (IndexError::Busy, ["another process", "Wait"]),
+        (IndexError::Full, ["disk", "Free some space"]),
+        (IndexError::Empty, ["text", "Write"]),
+        (
+            IndexError::Mismatch { what: "model", found: found().0, expected: found().1, path: path.clone() },
+            ["gpt2", "anyway"],
+        ),
+        (
+            IndexError::OutOfRange { largest: 999, d_sae: 10, may_be_width: true, path: path.clone() },
+            ["999", "width of the model"],
+        ),
+        (
+            IndexError::TooLarge { reason: "a line without end".to_owned(), path: path.clone() },
+            ["without end", "Fetch"],
+        ),
+        (
+            IndexError::Unrecognised { reason: "it is no JSON".to_owned(), path: path.clone() },
+            ["no JSON", "Neuronpedia"],
+        ),
+    ] {
+        check(&index("demo", &error), &words);
+    }
+}

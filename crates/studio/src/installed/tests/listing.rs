@@ -87,7 +87,7 @@ fn one_broken_asset_hides_nothing() {
     assert!(told("bert").contains("BertModel"), "{}", told("bert"));
     assert!(told("cut").contains("cut short"), "{}", told("cut"));
     assert!(told("old").contains("pytorch_model.bin"));
-    assert!(told("scope/layer_3").contains("params.npz"), "{}", told("scope/layer_3"));
+    assert!(told("scope/layer_3").contains("no SAE"), "{}", told("scope/layer_3"));
     assert!(told("garbage").contains("not JSON") || told("garbage").contains("config.json"), "{}", told("garbage"));
     assert_eq!(machine.asset("whole").state, AssetState::Ready);
     assert_eq!(library.assets.len(), 6);
