@@ -26,7 +26,7 @@ use crate::models::Loaded;
 use crate::{memory, problem};
 
 /// Least time between two checkpoints.
-const SAVE_EVERY: Duration = Duration::from_secs(120);
+const SAVE_EVERY: Duration = Duration::from_mins(2);
 /// Steps over which the figures at the end are averaged.
 const LAST: usize = 20;
 /// Sequences that are cut between two reports.
@@ -84,18 +84,16 @@ pub(crate) fn train(loaded: &Loaded, ask: &Ask<'_>, sink: &mut dyn Sink) -> Resu
     let mut run = Run { loaded, settings, folder, last: Vec::new(), saved: Instant::now() };
     let tell = |error| problem::engine(&error);
     sink.part("Reading the texts");
-    let (mut trainer, mut place, mut is_stopped) = match run.checkpoint(&feed, &options, d)? {
-        Some((trainer, place)) => {
-            let is_filled = feed.fill(&place, sink)?;
-            (trainer, place, !is_filled)
+    let begun = run.checkpoint(&feed, &options, d)?;
+    let (mut trainer, mut place, mut is_stopped) = if let Some((trainer, place)) = begun {
+        let is_filled = feed.fill(&place, sink)?;
+        (trainer, place, !is_filled)
+    } else {
+        let place = Place::default();
+        if !feed.fill(&place, sink)? {
+            return Err(problem::stopped());
         }
-        None => {
-            let place = Place::default();
-            if !feed.fill(&place, sink)? {
-                return Err(problem::stopped());
-            }
-            (Trainer::new(options, &mut feed.rows).map_err(tell)?, place, false)
-        }
+        (Trainer::new(options, &mut feed.rows).map_err(tell)?, place, false)
     };
     sink.part("Training");
     while !trainer.is_done() && !is_stopped {
@@ -181,7 +179,12 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// The checkpoint to go on from, if that is wanted and there is one.
-    fn checkpoint(&self, feed: &Feed<'_>, options: &TrainOptions, d: usize) -> Result<Option<(Trainer, Place)>, Problem> {
+    fn checkpoint(
+        &self,
+        feed: &Feed<'_>,
+        options: &TrainOptions,
+        d: usize,
+    ) -> Result<Option<(Trainer, Place)>, Problem> {
         if !self.settings.resume {
             return Ok(None);
         }

@@ -24,7 +24,7 @@ pub(super) struct TrainArgs {
     /// ship with Tiller].
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// Folder for cfg.json and sae_weights.safetensors.
+    /// Folder for cfg.json and the weights.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// topk, batchtopk or jumprelu.

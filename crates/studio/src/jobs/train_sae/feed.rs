@@ -40,7 +40,9 @@ impl<'a> Feed<'a> {
         let mut hash = Sha256::new();
         for ids in &sequences {
             hash.update((ids.len() as u64).to_le_bytes());
-            ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+            for id in ids {
+                hash.update(id.to_le_bytes());
+            }
         }
         Self {
             loaded,

@@ -109,12 +109,9 @@ fn what_cannot_be_trained_is_told() {
         let settings = TrainSettings { resume: true, ..settings };
         run(&settings, &out, &mut Quiet::default()).unwrap_err()
     };
-    let mut other = String::new();
-    for n in 0..400 {
-        other.push_str(&format!("The tide is at {n} feet, and the ship sails on.\n"));
-    }
+    let other: Vec<String> = (0..400).map(|n| format!("The tide is at {n} feet, and the ship sails on.")).collect();
     let others = dir.path().join("others.txt");
-    fs::write(&others, other).unwrap();
+    fs::write(&others, other.join("\n")).unwrap();
     assert!(resumed(with(&others)).cause.contains("other texts"));
     assert!(resumed(TrainSettings { block: Some(3), ..base.clone() }).cause.contains("block 4"));
     assert!(resumed(TrainSettings { k: 9, ..base.clone() }).cause.contains("(k)"));
