@@ -104,7 +104,7 @@ fn replies(desk: &mut Desk, feature: &FeatureRef, strength: f64) -> Result<[Stri
             label: "pirate".to_owned(),
             block: 4,
             strength,
-            positions: Positions::Generated,
+            positions: Positions::LastPrompt,
             enabled: true,
         }],
     }));
@@ -133,10 +133,17 @@ fn a_pirate_is_found_with_and_without_labels_and_pinned() -> Result<()> {
     let feature = FeatureRef { sae: info.id.clone(), latent: first };
     let label = card(&desk, &feature)?.row.label.unwrap_or_default();
     ensure!(label.contains("pirate"), "{label}");
-    let [steered, plain] = replies(&mut desk, &feature, 0.5)?;
+    // The SAE sits late in the model: few of its features of pirates change what is said, and those at the end of the
+    // prompt, where the first word of the reply is decided.
     let is_piratical =
         |text: &str| ["arr", "matey", "ahoy", "aye"].iter().any(|word| text.to_lowercase().contains(word));
-    ensure!(is_piratical(&steered) && !is_piratical(&plain), "steered: {steered}\nplain: {plain}");
+    let mut told = Vec::new();
+    for &latent in &by_label.order[..5] {
+        let [steered, plain] = replies(&mut desk, &FeatureRef { latent, ..feature.clone() }, 2.5)?;
+        ensure!(!is_piratical(&plain), "plain: {plain}");
+        told.push(steered);
+    }
+    ensure!(told.iter().any(|reply| is_piratical(reply)), "{told:#?}");
     Ok(())
 }
 

@@ -175,6 +175,11 @@ impl Scan {
         &self.state
     }
 
+    /// Features that were active at least once.
+    pub fn n_active(&self) -> usize {
+        self.counts.iter().filter(|count| **count > 0).count()
+    }
+
     /// Whether it holds enough for a save.
     pub fn is_full(&self) -> bool {
         self.n_windows >= FULL

@@ -90,12 +90,10 @@ pub fn features_scan(
     let assets = Assets::find();
     let ask = scan::Ask { sae: &id, settings, assets: &assets };
     let end = scan::scan(&session.loaded, &coder, &index, &ask, &mut sink)?;
-    let columns = index.columns();
-    let n_active = (0..coder.d_sae() as u32).filter(|latent| columns.density(*latent).is_some_and(|x| x > 0.0)).count();
     Ok(FeaturesScanned {
         sae: id,
         tokens: end.tokens,
-        n_active,
+        n_active: end.n_active,
         d_sae: coder.d_sae(),
         model: session.loaded.info,
         stopped: end.is_stopped,

@@ -50,6 +50,8 @@ pub(crate) struct Ask<'a> {
 pub(crate) struct Scanned {
     /// Tokens that were counted, those before a resumption included.
     pub(crate) tokens: u64,
+    /// Features that were active on one of them.
+    pub(crate) n_active: usize,
     /// It was stopped; what it found is kept, and it can be gone on with.
     pub(crate) is_stopped: bool,
 }
@@ -96,10 +98,10 @@ pub(crate) fn scan(
     let is_stopped = sink.is_stopped();
     let is_done = end.is_ok() && !is_stopped;
     runs.save(is_done, sink)?;
-    let tokens = runs.scan.state().tokens;
+    let (tokens, n_active) = (runs.scan.state().tokens, runs.scan.n_active());
     match end {
         Err(problem) if !is_stopped => Err(problem),
-        _ => Ok(Scanned { tokens, is_stopped }),
+        _ => Ok(Scanned { tokens, n_active, is_stopped }),
     }
 }
 

@@ -231,7 +231,7 @@ fn a_scan_counts_what_a_plain_count_counts() {
         let heights: Vec<f32> = windows.iter().filter(|w| w.decile.is_none()).map(|w| w.height()).collect();
         assert!(heights.is_sorted_by(|a, b| a >= b) && heights.len() <= 20);
     }
-    assert!(n_active > coder().d_sae() / 2, "{n_active} features fire");
+    assert!(n_active == end.n_active && n_active > coder().d_sae() / 2, "{n_active} features fire");
     // The deciles are in the right order: a stronger example is of no lower tenth.
     let busy = (0..coder().d_sae()).max_by_key(|latent| counts[*latent]).unwrap();
     let mut deciles: Vec<(f32, u8)> = index
