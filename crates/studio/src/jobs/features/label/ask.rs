@@ -81,7 +81,14 @@ pub(super) fn read(answer: &str) -> Option<String> {
     let around =
         |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '*' | '`' | '\u{201c}' | '\u{201d}' | '.' | ':');
     let line = line.trim_matches(around);
+    // The letter of an option, with or without the option, answers another question.
+    let is_option = line.starts_with('(') && line.chars().nth(2) == Some(')');
+    let is_letter = line.chars().filter(|c| c.is_alphanumeric()).count() < 2 && line.is_ascii();
+    let is_one_phrase = [". ", "! ", "? "].iter().all(|end| !line.contains(end));
     let is_label = line.chars().any(char::is_alphabetic)
+        && !is_option
+        && !is_letter
+        && is_one_phrase
         && !line.contains(['\u{ab}', '\u{bb}'])
         && line.split_whitespace().count() <= WORDS;
     is_label.then(|| line.to_owned())
