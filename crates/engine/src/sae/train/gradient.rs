@@ -5,9 +5,9 @@
 //!
 //! `loss = Σ‖x − x̂‖² / (n·V) + w·Σ‖(x − x̂) − f'·dec‖² / (n·V) + c·(L0/k − 1)²`
 //!
-//! The second part is `AuxK` (Gao et al. 2024, appendix A.2): the largest dead latents f' explain the error, which is held
+//! The second part is `AuxK` (Gao et al. 2024): the largest dead latents f' explain the error, which is held
 //! fixed. The third is that of `JumpReLU` alone; its thresholds learn through a window of width ε (Rajamanoharan et al.
-//! 2024, equations 11 and 12): `∂f/∂θ = −θ/ε` and `∂L0/∂θ = −1/ε` where `|pre − θ| < ε/2`, else 0.
+//! 2024): `∂f/∂θ = −θ/ε` and `∂L0/∂θ = −1/ε` where `|pre − θ| < ε/2`, else 0.
 
 use rayon::prelude::*;
 use tiller_protocol::feature::TrainKind;

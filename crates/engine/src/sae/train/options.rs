@@ -20,7 +20,8 @@ pub struct TrainOptions {
     pub batch: usize,
     /// Steps in all.
     pub steps: u64,
-    /// Adam's learning rate between warm-up and decay. Usual: `2e-4 · √(16384 / d_sae)` (Gao et al. 2024, figure 3).
+    /// Adam's learning rate between warm-up and decay. Usual: `2e-4 · √(16384 / d_sae)`, the rule of the library
+    /// `dictionary_learning` 0.1, after the scaling with the width in Gao et al. 2024.
     pub learning_rate: f64,
     /// Steps over which the rate rises from 0. Usual: a twentieth of all, at most 1,000.
     pub warm_up: u64,
@@ -28,20 +29,20 @@ pub struct TrainOptions {
     pub decay: u64,
     /// Adam's decay rates of the first and second moment. Usual: 0.9 and 0.999.
     pub betas: (f64, f64),
-    /// What Adam adds to the root of the second moment. Usual: 6.25e-10 (Gao et al. 2024, appendix A).
+    /// What Adam adds to the root of the second moment. Usual: 6.25e-10 (Gao et al. 2024).
     pub epsilon: f64,
     /// A latent that has not passed for so many steps is dead. Usual: a twelfth of all.
     pub dead_after: u64,
-    /// Dead latents that are to explain the error of a row. Usual: half of `d_model` (ibid., appendix A.2).
+    /// Dead latents that are to explain the error of a row. Usual: half of `d_model` (ibid.).
     pub spare_k: usize,
     /// Weight of that part of the loss. Usual: 1/32 (ibid.).
     pub spare_weight: f32,
     /// How fast the one threshold of `BatchTopK` follows the smallest activation that passes. Usual: 0.01.
     pub threshold_rate: f32,
     /// Width of the window around a threshold of `JumpReLU` through which it learns. Usual: `0.001 · √d_model`, 0.001 of
-    /// a row's length (Rajamanoharan et al. 2024, appendix I).
+    /// a row's length (Rajamanoharan et al. 2024).
     pub bandwidth: f32,
-    /// Weight of the loss of `JumpReLU` for passing more or fewer than `k`, `(L0 / k − 1)²` (ibid., appendix G).
+    /// Weight of the loss of `JumpReLU` for passing more or fewer than `k`, `(L0 / k − 1)²`.
     pub count_weight: f32,
     /// Decides every draw.
     pub seed: u64,

@@ -39,7 +39,7 @@ impl Parameters {
         Self::zeros(self.b_dec.len(), self.b_enc.len(), self.log_theta.len())
     }
 
-    /// Decoder rows of unit length in directions of chance, the encoder the same (Gao et al. 2024, appendix A.1).
+    /// Decoder rows of unit length in directions of chance, the encoder the same (Gao et al. 2024).
     pub(super) fn init(&mut self, seed: u64) {
         let d = self.b_dec.len();
         self.dec.par_chunks_mut(d).enumerate().for_each(|(latent, row)| {
