@@ -107,8 +107,8 @@ fn largest(values: impl Iterator<Item = (u32, f32)>, n: usize) -> Latents {
     kept
 }
 
-/// Keeps the `n` largest values of all rows (and what equals the smallest of them) and returns the smallest; 0 when there
-/// are not so many.
+/// Keeps the `n` largest values of all rows (and what equals the smallest of them) and returns the smallest; 0 when
+/// there are not so many.
 fn cut(rows: &mut [RowChoice], n: usize) -> f32 {
     let mut values: Vec<f32> = rows.iter().flat_map(|row| row.main.iter().map(|(_, value)| *value)).collect();
     if values.len() <= n {

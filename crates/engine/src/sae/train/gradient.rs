@@ -1,7 +1,7 @@
 //! The loss of a batch and its gradient, in closed form on the latents that pass.
 //!
-//! With `pre = (x − b_dec)·encᵀ + b_enc`, `f = pre` where a latent passes and 0 elsewhere, `x̂ = f·dec + b_dec` and V the
-//! mean squared distance of a row from the mean row:
+//! With `pre = (x − b_dec)·encᵀ + b_enc`, `f = pre` where a latent passes and 0 elsewhere, `x̂ = f·dec + b_dec` and V
+//! the mean squared distance of a row from the mean row:
 //!
 //! `loss = Σ‖x − x̂‖² / (n·V) + w·Σ‖(x − x̂) − f'·dec‖² / (n·V) + c·(L0/k − 1)²`
 //!

@@ -39,8 +39,8 @@ pub struct TrainOptions {
     pub spare_weight: f32,
     /// How fast the one threshold of `BatchTopK` follows the smallest activation that passes. Usual: 0.01.
     pub threshold_rate: f32,
-    /// Width of the window around a threshold of `JumpReLU` through which it learns. Usual: `0.001 · √d_model`, 0.001 of
-    /// a row's length (Rajamanoharan et al. 2024).
+    /// Width of the window around a threshold of `JumpReLU` through which it learns. Usual: `0.001 · √d_model`, 0.001
+    /// of a row's length (Rajamanoharan et al. 2024).
     pub bandwidth: f32,
     /// Weight of the loss of `JumpReLU` for passing more or fewer than `k`, `(L0 / k − 1)²`.
     pub count_weight: f32,
