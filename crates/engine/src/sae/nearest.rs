@@ -22,11 +22,12 @@ pub enum By {
 /// Up to so many latents the sketch is always the faster way.
 const FEW: usize = 128;
 /// Values of a matrix that is read in the time in which more than a few latents are found by the sketch.
-const SOON_READ: usize = if cfg!(test) { 0 } else { 1 << 30 };
+const SOON_READ: usize = if cfg!(test) { 1 } else { 1 << 30 };
 /// Rows that are read at most for each one wanted.
 const READ_PER_WANTED: usize = 8;
-/// Rows that are read however few are wanted: as many as a look into each costs a few milliseconds.
-const READ_AT_MOST: usize = if cfg!(test) { 128 } else { 1 << 12 };
+/// Rows that are read at most however few are wanted, which costs some ten milliseconds, and which share of very many.
+const READ_AT_MOST: usize = if cfg!(test) { 128 } else { 1 << 13 };
+const READ_SHARE: usize = 64;
 /// Rows read between two looks at whether it is enough.
 const READ_AT_ONCE: usize = if cfg!(test) { 32 } else { 1 << 9 };
 
@@ -114,7 +115,8 @@ impl SaeFile {
 
     /// Among the most promising rows of a sketch.
     fn among(&self, sketch: &Sketch, vector: &[f32], n: usize, except: Option<u32>) -> Result<Vec<(u32, f32)>> {
-        let guesses = sketch.most_promising(vector, READ_AT_MOST.max(READ_PER_WANTED.saturating_mul(n)));
+        let few = READ_AT_MOST.max(self.description().d_sae / READ_SHARE);
+        let guesses = sketch.most_promising(vector, few.max(READ_PER_WANTED.saturating_mul(n)));
         let mut found: Vec<(u32, f32)> = Vec::new();
         for some in guesses.chunks(READ_AT_ONCE) {
             let enough = found.len() >= n && found.last().is_none_or(|last| some[0].at_most < last.1);

@@ -236,6 +236,18 @@ mod tests {
     }
 
     #[test]
+    fn a_small_sae_gives_all_figures_and_nothing_is_missed_in_it() {
+        let global = Global::default();
+        let found = bench(&global, Suite::Sae, SaeSize { latents: 300, width: 32 }).unwrap();
+        let names: Vec<&str> =
+            found.figures.iter().filter_map(|figure| figure.name.strip_prefix("sae-300x32.")).collect();
+        let expected =
+            ["similar", "scan", "recall-10", "recall-100", "encode-1", "encode-64", "labels-typed", "labels-rare"];
+        assert!(expected.iter().all(|name| names.contains(name)), "{names:?}");
+        assert!(found.figures.iter().filter(|figure| figure.unit == "%").all(|figure| figure.value == 100.0));
+    }
+
+    #[test]
     fn sequences_are_those_of_the_peer() {
         let (parents, candidates) = (parents(2562), candidates(2562));
         assert_eq!((parents.len(), parents[1][2]), (8, (1009 + 2 * 7919 + 17) % 2562));
