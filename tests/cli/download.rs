@@ -130,6 +130,24 @@ fn a_model_is_downloaded_and_opens() -> Result<()> {
 }
 
 #[test]
+fn offline_what_is_here_whole_is_found_and_nothing_is_asked() -> Result<()> {
+    let desk = Desk::new()?;
+    assert_whole(&desk.run(&[ID])?)?;
+    desk.server.clear_requests();
+    let here = desk.run(&[ID, "--offline"])?;
+    assert_whole(&here)?;
+    let told = document(&here)?;
+    assert_eq!((&told["choice"], &told["present_bytes"]), (&"safetensors".into(), &told["total_bytes"]));
+    assert_whole(&desk.run(&[&format!("{ID}@main"), "--offline"])?)?;
+    for wanted in [format!("{ID}@other"), "tiny/nothing".to_owned()] {
+        assert_eq!(desk.run(&[&wanted, "--offline"])?.status.code(), Some(1), "{wanted}");
+    }
+    assert_eq!(desk.run(&[ID, "--offline", "--choice", "b.gguf"])?.status.code(), Some(1));
+    assert!(desk.server.requests().is_empty());
+    Ok(())
+}
+
+#[test]
 fn a_folder_that_was_named_becomes_one_of_the_librarys() -> Result<()> {
     let desk = Desk::new()?;
     let disk = desk.folder.path().join("another disk");

@@ -6,5 +6,6 @@
 
 mod classroom;
 mod desktop;
+mod features;
 mod hub;
 mod pair;

@@ -143,8 +143,9 @@ fn every_page_opens_by_its_keys() -> Result<()> {
             (Key::Num1, "Start with the demo model"),
             (Key::Num2, "Models"),
             (Key::Num3, "Sycophancy"),
-            (Key::Num4, "What to find"),
-            (Key::Num5, "No model is open"),
+            (Key::Num4, "Tiller demo SAE"),
+            (Key::Num5, "What to find"),
+            (Key::Num6, "No model is open"),
             (Key::Comma, "Settings"),
         ] {
             screen.press(Modifiers::COMMAND, key);

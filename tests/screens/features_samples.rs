@@ -66,7 +66,7 @@ pub(crate) fn row(latent: u32) -> FeatureRow {
         latent,
         label: (!label.is_empty()).then(|| label.to_owned()),
         density: (!latent.is_multiple_of(11)).then(|| 0.09 / (1.0 + (latent % 97) as f32)),
-        max_activation: (!latent.is_multiple_of(11)).then(|| 12.0 + (latent % 61) as f32 * 1.7),
+        max_activation: (!latent.is_multiple_of(11)).then_some(12.0 + (latent % 61) as f32 * 1.7),
         bookmarked: latent.is_multiple_of(9),
         noted: latent % 13 == 3,
         dead: latent % 29 == 11,

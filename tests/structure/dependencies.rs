@@ -73,17 +73,7 @@ const RULES: [Rule; 10] = [
     Rule {
         member: "tiller-index",
         members: &["tiller-protocol"],
-        only: Some(&[
-            "csv",
-            "flate2",
-            "half",
-            "rayon",
-            "rusqlite",
-            "safetensors",
-            "serde",
-            "serde_json",
-            "thiserror",
-        ]),
+        only: Some(&["csv", "flate2", "half", "rayon", "rusqlite", "safetensors", "serde", "serde_json", "thiserror"]),
         not_direct: &[],
         not_reached: &["candle-core", "tokenizers", "egui", "eframe", "winit", "tauri", "ureq", "reqwest", "tokio"],
     },

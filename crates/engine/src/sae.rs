@@ -311,4 +311,4 @@ fn top_k(rank: &Tensor, k: usize) -> Result<Tensor> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

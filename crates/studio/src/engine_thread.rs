@@ -134,8 +134,12 @@ impl Engine {
             | Command::LabelFeatures { .. } => features::answer(self.loaded()?, &shared, (job, command), sink),
             Command::TrainSae { settings, .. } => {
                 let out = shared.workspace.training(&slug(&settings.name), settings.resume);
-                let ask =
-                    train_sae::Ask { settings: &settings, precision: Precision::F32, out: &out, assets: &shared.assets };
+                let ask = train_sae::Ask {
+                    settings: &settings,
+                    precision: Precision::F32,
+                    out: &out,
+                    assets: &shared.assets,
+                };
                 let trained = train_sae::train(self.loaded()?, &ask, sink)?;
                 if trained.is_stopped { Err(problem::stopped()) } else { Ok(Event::SaeTrained { job, path: out }) }
             }

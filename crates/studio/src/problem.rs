@@ -24,8 +24,8 @@ pub(crate) use hub::{cannot_run, hub, no_choice, no_tokenizer, nothing_to_open, 
 pub(crate) use installed::{
     ambiguous, an_sae, another_import, behind_a_link, changed_while_loading, damaged, downloading, folder_known,
     folder_stays, in_use, incomplete, no_room_to_copy, no_storage_folder, not_in_cache, not_installed, not_linked,
-    nothing_at, nothing_in, other_kind, outside_folders, pickled, several_forms, several_in,
-    ships_with_tiller, told_by_its_path,
+    nothing_at, nothing_in, other_kind, outside_folders, pickled, several_forms, several_in, ships_with_tiller,
+    told_by_its_path,
 };
 pub(crate) use memory::{amount, does_not_fit, no_room};
 pub(crate) use sae::{

@@ -9,7 +9,7 @@ use super::{Generated, Reply, Step, Watch, generate, generate_watched};
 use crate::edit::Edit;
 use crate::error::EngineError;
 use crate::model::{Model, Request};
-use crate::sae::{Dictionary, LatentEdit, Operator, Pinned, Ranking, Sae};
+use crate::sae::{self, Dictionary, LatentEdit, Operator, Pinned, Ranking};
 use crate::testing::{ids, logits, model, noise};
 use crate::tokenizer::{StreamDecoder, Tokenizer};
 use crate::tree::{Node, Parent, TokenTree};
@@ -222,9 +222,7 @@ fn watching_changes_nothing() {
 
 /// An SAE of the small model's width, of another seed for each block.
 fn dictionary(block: usize) -> Dictionary {
-    let dir = tempfile::tempdir().unwrap();
     let cfg = format!(r#"{{"architecture":"topk","k":9,"hook_name":"blocks.{block}.hook_resid_post"}}"#);
-    std::fs::write(dir.path().join("cfg.json"), cfg).unwrap();
     let seed = block as f32;
     let tensors = [
         ("W_enc", noise(&[40, 24], seed)),
@@ -234,6 +232,5 @@ fn dictionary(block: usize) -> Dictionary {
     ];
     let tensors: std::collections::HashMap<String, candle_core::Tensor> =
         tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
-    candle_core::safetensors::save(&tensors, dir.path().join("sae_weights.safetensors")).unwrap();
-    Dictionary::Memory(Arc::new(Sae::load(dir.path(), &candle_core::Device::Cpu).unwrap()))
+    Dictionary::Memory(Arc::new(sae::tests::of(&cfg, &tensors)))
 }

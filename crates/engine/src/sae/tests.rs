@@ -31,6 +31,14 @@ fn stored() -> HashMap<String, Tensor> {
     .collect()
 }
 
+/// An SAE of these tensors, read as `SAELens` stores it.
+pub(crate) fn of(cfg: &str, tensors: &HashMap<String, Tensor>) -> Sae {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("cfg.json"), cfg).unwrap();
+    candle_core::safetensors::save(tensors, dir.path().join("sae_weights.safetensors")).unwrap();
+    Sae::load(dir.path(), &Device::Cpu).unwrap()
+}
+
 fn load(dir: &Path, cfg: &str) -> crate::Result<Sae> {
     std::fs::write(dir.join("cfg.json"), cfg).unwrap();
     candle_core::safetensors::save(&stored(), dir.join("sae_weights.safetensors")).unwrap();

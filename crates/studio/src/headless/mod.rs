@@ -42,8 +42,8 @@ pub use model_library::{
 };
 pub use model_list::model_list;
 pub use options::{
-    DemoOptions, DiscoverOptions, EvaluateOptions, ExtractOptions, GenerateOptions, Global, GradOptions, OnStep, Step,
-    SaeSize, Suite, TraceInput, VectorOption, Watch, model_source, repo_ref,
+    DemoOptions, DiscoverOptions, EvaluateOptions, ExtractOptions, GenerateOptions, Global, GradOptions, OnStep,
+    SaeSize, Step, Suite, TraceInput, VectorOption, Watch, model_source, repo_ref,
 };
 pub use results::{
     BenchResult, DemoResult, DiscoverResult, EvaluateResult, ExtractResult, Figure, GenerateResult, GradResult,

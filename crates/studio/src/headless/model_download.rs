@@ -1,5 +1,7 @@
 //! `tiller model download`: what a repository offers, and getting it.
 
+mod here;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,13 +77,19 @@ pub fn model_offers(global: &Global, options: &DownloadOptions) -> Result<HubLis
     Ok(offer.tell(&folder))
 }
 
-/// Downloads one choice of a repository, or what is missing of it. Each file is checked before it appears.
+/// Downloads one choice of a repository, or what is missing of it. Each file is checked before it appears. Where the
+/// network must not be used, what is here whole already is the answer.
 ///
 /// # Errors
 /// Whatever keeps the hub from handing it out, a model that Tiller would not run, an unclear choice, a full disk.
 pub fn model_download(global: &Global, options: &DownloadOptions) -> Result<DownloadResult, Problem> {
     let (net, folder, installed) = prepare(global, options)?;
     let hub = net.hub()?;
+    if hub.is_offline()
+        && let Some(result) = here::result(&installed, options, &folder)
+    {
+        return Ok(result);
+    }
     let offer = ask(global, &hub, &options.repo)?;
     if let Some(problem) = offer.obstacle.or(offer.locked) {
         return Err(problem);

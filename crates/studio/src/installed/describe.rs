@@ -105,9 +105,7 @@ fn told(thing: &Thing, asset: Asset) -> Result<Asset, Problem> {
 /// What is wrong with it.
 pub(super) fn check(thing: &Thing) -> Result<(), Problem> {
     match thing.form {
-        Form::Checkpoint | Form::Gguf => {
-            load::preview(&thing.path).map(drop).map_err(|error| problem::engine(&error))
-        }
+        Form::Checkpoint | Form::Gguf => load::preview(&thing.path).map(drop).map_err(|error| problem::engine(&error)),
         Form::Sae | Form::LikelySae => {
             sae::facts(&thing.path).map(drop).map_err(|error| problem::sae(&thing.path, &error))
         }
