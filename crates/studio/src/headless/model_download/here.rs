@@ -42,9 +42,8 @@ fn whole(asset: &Asset, options: &DownloadOptions, folder: &Path) -> Option<Down
 
 fn is_meant(found: &RepoRef, commit: &str, wanted: &RepoRef) -> bool {
     // The main branch is not written down.
-    let is_revision = |name: &String| {
-        found.revision.as_deref().unwrap_or("main") == name || commit.starts_with(name.as_str())
-    };
+    let is_revision =
+        |name: &String| found.revision.as_deref().unwrap_or("main") == name || commit.starts_with(name.as_str());
     found.id.eq_ignore_ascii_case(&wanted.id) && wanted.revision.as_ref().is_none_or(is_revision)
 }
 
