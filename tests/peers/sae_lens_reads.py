@@ -3,8 +3,8 @@
     pip install torch sae-lens==6.54.12
     python tests/peers/sae_lens_reads.py --tiller target/release/tiller
 
-Tiller browses SAEs in f16, so activations may differ by 1e-3 of the largest; more than that ends with an error. In f32 the
-two agree to 1e-6.
+Activations that differ by more than 1e-4 of the largest end it with an error. Tiller browses SAEs in f16, whose rounding
+alone can exceed that: 8e-5 was seen for topk, 2.3e-4 for batchtopk. The engine's golden tests hold 1e-4 in f32.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from sae_lens import SAE
 
 KINDS = ["topk", "batchtopk", "jumprelu"]
 TEXT = "<|bos|><|system|>You talk like a pirate.<|end|><|user|>What is 2 + 3?<|end|><|assistant|>Arr, 2 + 3 be 5, matey!<|end|>"
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 
 
 def main() -> None:
